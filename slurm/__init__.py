@@ -1,0 +1,1 @@
+"""SLURM jobs and Ray nodes on them."""

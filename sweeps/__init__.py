@@ -1,0 +1,1 @@
+"""Sweep files: data only, one YAML file a sweep."""

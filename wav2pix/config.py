@@ -51,10 +51,10 @@ class TransposedGeneratorConfig(Settings):
 
 
 class UpsamplingGeneratorConfig(Settings):
-    """Nearest-neighbour upsampling and 3x3 convolutions, which leave no checkerboard."""
+    """Nearest-neighbour upsampling and 3x3 convolutions, which leave no checkerboard (Odena et al., 2016)."""
 
     type: Literal["upsampling"] = "upsampling"
-    channels: tuple[int, ...] = Field((512, 256, 128, 96, 64), min_length=2, description="from 4x4 upwards")
+    channels: tuple[int, ...] = Field((512, 512, 256, 128, 64), min_length=2, description="from 4x4 upwards")
     noise_size: int = Field(0, ge=0, description="length of a noise vector appended to the embedding; 0: none")
 
 
@@ -69,7 +69,7 @@ class ProjectionDiscriminatorConfig(Settings):
 
     type: Literal["projection"] = "projection"
     channels: tuple[int, ...] = Field(
-        (64, 128, 256, 512), min_length=2, description="from full size down to 4x4"
+        (64, 128, 256, 512, 512), min_length=2, description="from full size down to 4x4"
     )
 
 
@@ -107,7 +107,7 @@ class AugmentConfig(Settings):
     translation: float = Field(0.125, ge=0, lt=1, description="largest shift, as a share of the picture")
     colour: float = Field(1.0, ge=0, le=1, description="strength of brightness, saturation and contrast")
     cutout: float = Field(0.5, ge=0, lt=1, description="side of the erased square, as a share of the picture")
-    flip: bool = Field(True, description="mirror real faces at random")
+    flip: bool = Field(True, description="mirror half of the faces that the discriminator sees")
     speech_shift: bool = Field(True, description="rotate each window of speech by a random time")
 
 
@@ -187,7 +187,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 32,
         "epochs": 20,
         "encoder": {"type": "pooled", "channels": (16, 32, 64, 128, 128, 128)},
-        "generator": {"type": "upsampling", "channels": (128, 128, 96, 64, 32)},
+        "generator": {"type": "upsampling", "channels": (256, 192, 128, 64)},
         "discriminator": {"type": "projection", "channels": (32, 64, 96, 128)},
         "optimizer": {"lr_generator": 5e-4, "lr_discriminator": 1e-3},
         "augment": {"cutout": 0.0},

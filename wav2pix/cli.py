@@ -1,0 +1,154 @@
+"""The trainer's commands: ``wav2pix train``, ``evaluate``, ``generate``, ``checkpoint`` and ``data``.
+
+Functions parse, call and print. torch is imported when a command runs, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from wav2pix.config import make_config
+from wav2pix.data.cli import app as data_app
+from wav2pix.errors import ConfigError
+
+if TYPE_CHECKING:
+    from wav2pix.train import Epoch
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Faces from voices.")
+checkpoint_app = typer.Typer(no_args_is_help=True, help="Checkpoints of other programs.")
+app.add_typer(data_app, name="data", help="Prepare, synthesise, check and describe data sets.")
+app.add_typer(checkpoint_app, name="checkpoint")
+
+DataOption = Annotated[Path, typer.Option("--data", help="Folder of a prepared data set.")]
+ModelOption = Annotated[Path, typer.Option("--model", help="A run, a checkpoint or an exported model.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def train(
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    preset: Annotated[str, typer.Option(help="paper, modern or small.")] = "small",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the preset's.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+) -> None:
+    """Train a model; Ctrl-C stops it, the same command with --resume goes on."""
+    chosen = _parse_settings(settings or [])
+    config = make_config(preset, chosen if epochs is None else chosen | {"epochs": epochs})
+    from wav2pix.data import open_dataset
+    from wav2pix.run import RunFolder, train_in_folder
+
+    console = Console()
+    try:
+        for epoch in train_in_folder(config, open_dataset(data), out, resume=resume):
+            console.print(_epoch_line(epoch, config.epochs), highlight=False)
+    except KeyboardInterrupt:
+        kept = RunFolder(out).newest_checkpoint()
+        what = f"kept {kept}; go on with --resume" if kept else "no epoch was finished, nothing is kept"
+        console.print(f"Stopped: {what}")
+        raise typer.Exit(130) from None
+    console.print(f"Model, metrics and pictures: {out}")
+
+
+@app.command()
+def evaluate(
+    model: ModelOption,
+    data: DataOption,
+    split: Annotated[
+        Literal["train", "validation", "test", "all"], typer.Option(help="Which recordings to use.")
+    ] = "test",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a model on held-out recordings."""
+    from wav2pix.checkpoint import load_model
+    from wav2pix.data import open_dataset
+    from wav2pix.judge import get_judge
+    from wav2pix.metrics import evaluate as measure
+
+    opened = open_dataset(data)
+    result = measure(load_model(model), opened, split, get_judge(opened))
+    if as_json:
+        about = {"num_pairs": result.num_pairs, "unknown_identities": result.unknown_identities}
+        typer.echo(json.dumps(result.metrics | about, indent=1))
+        return
+    table = Table("measure", "value", title=f"{model} on {result.num_pairs} pairs ({split}) of {data}")
+    for name, value in result.metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    console = Console()
+    console.print(table)
+    if result.unknown_identities:
+        console.print(f"Left out, unknown to the model: {', '.join(result.unknown_identities)}")
+
+
+@app.command()
+def generate(
+    model: ModelOption,
+    speech: Annotated[list[Path], typer.Argument(help="Sound files of any format, rate and length.")],
+    out: Annotated[Path, typer.Option(help="A .png file, or a folder.")],
+) -> None:
+    """Draw faces from speech, one a second."""
+    from wav2pix.checkpoint import load_model
+    from wav2pix.generate import draw_file, save_drawings
+
+    loaded = load_model(model)
+    for path in save_drawings([draw_file(loaded, file) for file in speech], out):
+        typer.echo(path)
+
+
+@checkpoint_app.command("import")
+def import_checkpoint(
+    generator: Annotated[Path, typer.Argument(help="State dict of the original generator (.pth).")],
+    out: Annotated[Path, typer.Option(help="Folder of the model to write.")],
+    discriminator: Annotated[Path | None, typer.Argument(help="State dict of its discriminator.")] = None,
+) -> None:
+    """Take over weights that the original implementation trained."""
+    from wav2pix.original import import_original
+
+    import_original(generator, discriminator, out)
+    typer.echo(out)
+
+
+def _parse_settings(items: list[str]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for item in items:
+        key, separator, value = item.partition("=")
+        if not separator:
+            raise ConfigError(item, f"--set {item}: write KEY=VALUE")
+        settings[key] = _parse_value(key, value)
+    return settings
+
+
+def _parse_value(key: str, text: str) -> Any:
+    """YAML, and numbers as people write them: YAML 1.1 takes 1e-4 for a string."""
+    try:
+        return float(text) if "e" in text.lower() else yaml.safe_load(text)
+    except ValueError:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(key, f"--set {key}={text}: not a value") from None
+
+
+def _epoch_line(epoch: Epoch, epochs: int) -> str:
+    measures = epoch.metrics
+    line = (
+        f"epoch {epoch.number}/{epochs}  {measures['epoch_s']:.0f} s  {measures['samples_per_s']:.0f} pairs/s"
+    )
+    if "l1" in measures:
+        line += (
+            f"  identity {measures['identity_accuracy']:.3f}"
+            f" (real {measures['identity_accuracy_ceiling']:.3f},"
+            f" shuffled {measures['identity_accuracy_shuffled']:.3f})"
+            f"  L1 {measures['l1']:.3f} (mean face {measures['l1_mean_face']:.3f})"
+            f"  sharpness {measures['sharpness']:.2f}  diversity {measures['diversity']:.2f}"
+        )
+    return line

@@ -1,0 +1,31 @@
+"""What the encoder hears: windows of samples, normalised as in the paper."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def prepare_speech(
+    samples: Tensor, *, quantisation: Literal["none", "one_bit"] = "none", preemphasis: float = 0.95
+) -> Tensor:
+    """Peak-normalise each window, then apply pre-emphasis y[t] = x[t] - a x[t-1].
+
+    ``one_bit`` is what the original did by accident: an integer division by the peak, which rounds
+    towards minus infinity and so leaves -1, 0 and, at the peak itself, 1.
+
+    Args:
+        samples: (B, T), integer or floating point; silence stays silence.
+
+    Returns:
+        (B, T) float32.
+    """
+    speech = samples.float()
+    peak = speech.abs().amax(dim=1, keepdim=True)
+    speech = speech / peak.where(peak > 0, torch.ones_like(peak))
+    if quantisation == "one_bit":
+        speech = speech.floor()
+    return speech - preemphasis * F.pad(speech, (1, 0))[:, :-1]

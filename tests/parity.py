@@ -87,7 +87,7 @@ def outputs(
         "fake": model.generator(embedding),
         "identity": model.identity_head(embedding),
         "score": score,
-        "features_mean": features,
+        "features_mean": features.mean(dim=1),
     }
     return {f"{name}_{size}": value.numpy() for name, value in found.items()}
 

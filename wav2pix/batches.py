@@ -47,9 +47,10 @@ class PairLoader:
         self._device = device
         self._rows = data.indices("train")
         self._window = window_samples(config)
-        self._rows_of_others = [
-            self._rows[data.identity[self._rows] != identity] for identity in range(len(data.identities))
-        ]
+        self._swap = config.augment.speech_swap if config.augment else 0.0
+        of = data.identity[self._rows]
+        self._rows_of = [self._rows[of == identity] for identity in range(len(data.identities))]
+        self._rows_of_others = [self._rows[of != identity] for identity in range(len(data.identities))]
         num_identities = len(np.unique(data.identity[self._rows]))
         if num_identities < 2:
             raise DataError(f"{data.root}: needs training pairs of two identities; there is {num_identities}")
@@ -74,16 +75,23 @@ class PairLoader:
         data = self._data
         slack = data.speech.shape[1] - self._window
         starts = rng.integers(0, slack + 1, size=len(rows))
+        heard = np.where(rng.random(len(rows)) < self._swap, self._draw(self._rows_of, rows, rng), rows)
         windows = [
-            data.speech[row, start : start + self._window] for row, start in zip(rows, starts, strict=True)
+            data.speech[row, start : start + self._window] for row, start in zip(heard, starts, strict=True)
         ]
-        wrong = np.array([rng.choice(self._rows_of_others[identity]) for identity in data.identity[rows]])
+        wrong = self._draw(self._rows_of_others, rows, rng)
         return Batch(
             speech=torch.from_numpy(np.stack(windows)).to(self._device),
             faces=faces_to_tensor(data.faces[data.face[rows]]).to(self._device),
             wrong_faces=faces_to_tensor(data.faces[data.face[wrong]]).to(self._device),
             identities=torch.from_numpy(data.identity[rows]).to(self._device),
         )
+
+    def _draw(
+        self, pools: list[npt.NDArray[np.int64]], rows: npt.NDArray[np.int64], rng: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        """A row at random for each of ``rows``, from the pool of its identity."""
+        return np.array([rng.choice(pools[identity]) for identity in self._data.identity[rows]])
 
 
 def check_data(config: TrainConfig, data: Dataset) -> None:

@@ -110,11 +110,15 @@ def import_checkpoint(
     generator: Annotated[Path, typer.Argument(help="State dict of the original generator (.pth).")],
     out: Annotated[Path, typer.Option(help="Folder of the model to write.")],
     discriminator: Annotated[Path | None, typer.Argument(help="State dict of its discriminator.")] = None,
+    speech_quantisation: Annotated[
+        Literal["none", "one_bit"],
+        typer.Option(help="The original's integer division leaves one bit of speech under Python 2."),
+    ] = "one_bit",
 ) -> None:
     """Take over weights that the original implementation trained."""
     from wav2pix.original import import_original
 
-    import_original(generator, discriminator, out)
+    import_original(generator, discriminator, out, speech_quantisation=speech_quantisation)
     typer.echo(out)
 
 

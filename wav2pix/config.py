@@ -69,7 +69,7 @@ class ProjectionDiscriminatorConfig(Settings):
 
     type: Literal["projection"] = "projection"
     channels: tuple[int, ...] = Field(
-        (64, 128, 256, 512, 512), min_length=2, description="from full size down to 4x4"
+        (64, 128, 256, 512, 512), min_length=2, description="each halves the size, down to 4x4 at most"
     )
 
 
@@ -109,6 +109,9 @@ class AugmentConfig(Settings):
     cutout: float = Field(0.5, ge=0, lt=1, description="side of the erased square, as a share of the picture")
     flip: bool = Field(True, description="mirror half of the faces that the discriminator sees")
     speech_shift: bool = Field(True, description="rotate each window of speech by a random time")
+    speech_swap: float = Field(
+        0.0, ge=0, le=1, description="share of faces that are paired with other speech of their speaker"
+    )
 
 
 class EmaConfig(Settings):

@@ -28,28 +28,35 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``path`` when the block ends well, in place of an older one there."""
+    """A temporary folder that becomes ``path`` when the block ends well, in place of an older one there.
+
+    What a killed process leaves behind is a hidden folder ``.NAME.*`` that nothing ever reads. An older folder
+    is moved aside first, since none can be renamed onto a full one, and comes back if the new one cannot
+    take its place.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    new, old = temporary / "new", temporary / "old"
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
+        new.mkdir()
+        yield new
+        for file in new.rglob("*"):
             if file.is_file():
-                with file.open("rb") as opened:
-                    os.fsync(opened.fileno())
-        temporary.chmod(0o755)
-        _swap(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _swap(new: Path, path: Path) -> None:
-    """Rename ``new`` to ``path``; no folder can be renamed onto a full one, so the old one steps aside."""
-    if not path.exists():
+                file.chmod(0o644)
+            _sync(file)
+        if path.exists():
+            path.rename(old)
         new.rename(path)
-        return
-    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-    path.rename(old / "replaced")
-    new.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
+        _sync(path.parent)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

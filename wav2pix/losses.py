@@ -31,7 +31,7 @@ def adversarial_loss(score: Tensor, form: Adversarial) -> Tensor:
 
 
 def feature_matching_loss(fake: Tensor, real: Tensor) -> Tensor:
-    """Squared distance between the batch means of the discriminator's features, each (B, C)."""
+    """Mean squared distance between the batch means of the discriminator's features, each (B, ...)."""
     return F.mse_loss(fake.mean(dim=0), real.mean(dim=0))
 
 

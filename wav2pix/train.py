@@ -85,26 +85,23 @@ def train_step(state: State, batch: Batch, runtime: Runtime) -> dict[str, Tensor
     with runtime.autocast():
         embedding = state.model.embed(speech)
         fake = state.model.generator(embedding)
-    terms, real_features = discriminator_step(state, batch, fake.detach(), embedding.detach(), runtime)
-    return terms | generator_step(state, batch, fake, embedding, real_features, runtime)
+    terms = discriminator_step(state, batch, fake.detach(), embedding.detach(), runtime)
+    return terms | generator_step(state, batch, fake, embedding, runtime)
 
 
 def discriminator_step(
     state: State, batch: Batch, fake: Tensor, embedding: Tensor, runtime: Runtime
-) -> tuple[dict[str, Tensor], Tensor]:
+) -> dict[str, Tensor]:
     """Teach the discriminator: real pairs up, generated and mismatched faces down, in one pass.
 
     Args:
         fake: (B, 3, S, S) generated faces and ``embedding`` (B, E), both detached.
-
-    Returns:
-        Terms, and the features (B, C) of the real faces.
     """
     config = state.model.config.loss
     real = batch.faces.requires_grad_(config.r1 > 0)
     with runtime.autocast():
         faces = diff_augment(torch.cat([real, batch.wrong_faces, fake]), state.model.config.augment)
-        scores, features = state.discriminator(faces, embedding.repeat(3, 1))
+        scores, _ = state.discriminator(faces, embedding.repeat(3, 1))
     real_score, wrong_score, fake_score = scores.float().chunk(3)
     terms = {
         "loss_real": losses.real_loss(real_score, config.adversarial, config.real_label),
@@ -120,7 +117,7 @@ def discriminator_step(
     state.optimizer_discriminator.step()
     scores_by_kind = {"real": real_score, "wrong": wrong_score, "fake": fake_score}
     terms |= {f"score_{kind}": score.mean() for kind, score in scores_by_kind.items()}
-    return {"loss_discriminator": loss} | terms, features.chunk(3)[0].detach()
+    return {"loss_discriminator": loss} | terms
 
 
 def generator_step(
@@ -128,7 +125,6 @@ def generator_step(
     batch: Batch,
     fake: Tensor,
     embedding: Tensor,
-    real_features: Tensor,
     runtime: Runtime,
 ) -> dict[str, Tensor]:
     """Teach encoder, generator and identity head: fool the discriminator, match the face, name the speaker."""
@@ -139,16 +135,19 @@ def generator_step(
         logits = state.model.identity_head(embedding)
     terms = {
         "loss_adversarial": losses.adversarial_loss(score.float(), config.adversarial),
-        "loss_features": losses.feature_matching_loss(features.float(), real_features.float()),
         "loss_l1": F.l1_loss(fake.float(), batch.faces),
         "loss_identity": F.cross_entropy(logits.float(), batch.identities),
     }
     loss = (
         config.adversarial_weight * terms["loss_adversarial"]
-        + config.feature_matching * terms["loss_features"]
         + config.l1 * terms["loss_l1"]
         + config.identity * terms["loss_identity"]
     )
+    if config.feature_matching > 0:
+        with torch.no_grad(), runtime.autocast():
+            _, real = state.discriminator(diff_augment(batch.faces, state.model.config.augment), embedding)
+        terms["loss_features"] = losses.feature_matching_loss(features.float(), real.float())
+        loss = loss + config.feature_matching * terms["loss_features"]
     state.optimizer_generator.zero_grad(set_to_none=True)
     loss.backward()
     state.optimizer_generator.step()
@@ -164,8 +163,10 @@ def update_average(state: State) -> None:
         return
     decay = min(ema.decay, (1 + state.step) / (10 + state.step))
     live = state.model.state_dict()
+    parameters = dict(state.model.named_parameters())
     for name, value in state.average.state_dict().items():
-        if value.is_floating_point():
+        # Counters and the unit vectors of spectral norms have no meaningful average.
+        if name in parameters or name.endswith(("running_mean", "running_var")):
             value.lerp_(live[name], 1 - decay)
         else:
             value.copy_(live[name])

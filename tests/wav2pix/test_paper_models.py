@@ -145,8 +145,11 @@ def test_the_discriminator_equals_tiling_and_concatenation(size: int) -> None:
     kernel = torch.cat([judge.face_score, judge.speech_score], 1).view(4, 4, -1).permute(2, 0, 1)[None]
     plain = F.conv2d(torch.cat([maps, tiled], 1), kernel).flatten()
     torch.testing.assert_close(score, plain)
-    torch.testing.assert_close(features, maps.mean(dim=(2, 3)))
-    ours, expected = torch.cat([score, features.flatten()]), torch.cat([plain, maps.mean(dim=(2, 3)).flatten()])
+    torch.testing.assert_close(features, maps.flatten(2).transpose(1, 2))
+    ours, expected = (
+        torch.cat([score, features.mean(1).flatten()]),
+        torch.cat([plain, maps.mean(dim=(2, 3)).flatten()]),
+    )
     _assert_same_gradients(ours, expected, (faces, embedding, *judge.parameters()))
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from wav2pix.errors import DataError
+from wav2pix.files import new_folder
 
 FILES = ("speech.npy", "faces.npy", "pairs.csv", "dataset.json")
 
@@ -40,44 +39,17 @@ def check_target(root: Path, *, overwrite: bool = False) -> None:
 
 
 def replace_folder(root: Path, fill: Callable[[Path], None], *, overwrite: bool = False) -> None:
-    """Let ``fill`` write files into a folder beside ``root``, then put it in the place of ``root``.
-
-    What a killed process leaves behind is a hidden folder ``.NAME.partial-*`` that nothing ever reads.
-    When a data set is replaced, the old one is moved aside first and comes back if the new one cannot
-    take its place.
+    """Let ``fill`` write files into a hidden folder beside ``root``, then put it in the place of ``root``.
 
     Raises:
         DataError: as ``check_target``, or the disk refuses.
     """
     check_target(root, overwrite=overwrite)
-    root = root.resolve()
-    token = secrets.token_hex(4)
-    partial = root.with_name(f".{root.name}.partial-{token}")
-    old = root.with_name(f".{root.name}.partial-{token}-old")
     try:
-        partial.mkdir()
-        fill(partial)
-        for path in (*partial.iterdir(), partial):
-            _sync(path)
-        if root.exists():
-            root.rename(old)
-        partial.rename(root)
-        _sync(root.parent)
+        with new_folder(root) as partial:
+            fill(partial)
     except OSError as error:
         raise _unwritable(root, error) from None
-    finally:
-        if old.exists() and not root.exists():
-            old.rename(root)
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unwritable(root: Path, error: OSError) -> DataError:

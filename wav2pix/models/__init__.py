@@ -68,7 +68,6 @@ def build_discriminator(config: TrainConfig) -> nn.Module:
     settings = config.discriminator
     if isinstance(settings, ConcatenationDiscriminatorConfig):
         return ConcatenationDiscriminator(config.image_size, config.embedding_size)
-    _check_channels("discriminator.channels", settings.channels, num_stages(config.image_size))
     return ProjectionDiscriminator(config.image_size, settings.channels, config.embedding_size)
 
 

@@ -113,10 +113,7 @@ class ConcatenationDiscriminator(nn.Module):
         nn.init.normal_(self.speech_score, 0.0, 0.02)
 
     def forward(self, faces: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """Faces (B, 3, S, S) and embeddings (B, E) to scores (B,) and features (B, C).
-
-        The features are the last map averaged over its places; feature matching compares their batch means.
-        """
+        """Faces (B, 3, S, S) and embeddings (B, E) to scores (B,) and the last feature map (B, 16, C)."""
         maps = faces.contiguous(memory_format=torch.channels_last)
         for layer in self.layers:
             maps = F.conv2d(maps, layer.filters(), stride=2, padding=1)
@@ -126,4 +123,4 @@ class ConcatenationDiscriminator(nn.Module):
             places = maps.permute(0, 2, 3, 1).flatten(1, 2).to(exact) * self.layers.scale()
             of_face = places.flatten(1).mv(self.face_score.flatten())
             of_speech = embedding.to(exact).mv(self.speech_score.sum(0))
-            return of_face + of_speech, places.mean(1)
+            return of_face + of_speech, places

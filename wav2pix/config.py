@@ -54,7 +54,9 @@ class UpsamplingGeneratorConfig(Settings):
     """Nearest-neighbour upsampling and 3x3 convolutions, which leave no checkerboard (Odena et al., 2016)."""
 
     type: Literal["upsampling"] = "upsampling"
-    channels: tuple[int, ...] = Field((512, 512, 256, 128, 64), min_length=2, description="from 4x4 upwards")
+    channels: tuple[int, ...] = Field(
+        (512, 512, 256, 128, 64, 32), min_length=2, description="from 4x4 upwards"
+    )
     noise_size: int = Field(0, ge=0, description="length of a noise vector appended to the embedding; 0: none")
 
 
@@ -190,10 +192,10 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 32,
         "epochs": 20,
         "encoder": {"type": "pooled", "channels": (16, 32, 64, 128, 128, 128)},
-        "generator": {"type": "upsampling", "channels": (256, 192, 128, 64)},
+        "generator": {"type": "upsampling", "channels": (256, 192, 128, 64, 24)},
         "discriminator": {"type": "projection", "channels": (32, 64, 96, 128)},
         "optimizer": {"lr_generator": 5e-4, "lr_discriminator": 1e-3},
-        "augment": {"cutout": 0.0},
+        "augment": {"cutout": 0.0, "speech_swap": 0.25},
         "ema": {"decay": 0.995},
     },
 }

@@ -17,7 +17,7 @@ from wav2pix.data import open_dataset
 TINY = [
     *("--set", "batch_size=8"),
     *("--set", "encoder.channels=[8, 8, 16, 16]"),
-    *("--set", "generator.channels=[32, 16, 16, 8]"),
+    *("--set", "generator.channels=[32, 16, 16, 8, 8]"),
     *("--set", "discriminator.channels=[8, 16, 16, 16]"),
     *("--set", "runtime.num_threads=1"),
 ]

@@ -24,7 +24,7 @@ from wav2pix.train import State, discriminator_step, fit, generator_step, new_st
 TINY = {
     "batch_size": 8,
     "encoder.channels": [8, 8, 16, 16],
-    "generator.channels": [32, 16, 16, 8],
+    "generator.channels": [32, 16, 16, 8, 8],
     "discriminator.channels": [8, 16, 16, 16],
     "runtime.num_threads": 1,
     "runtime.device": "cpu",

@@ -84,7 +84,7 @@ def _build_generator(config: TrainConfig) -> nn.Module:
     if isinstance(settings, TransposedGeneratorConfig):
         return TransposedGenerator(config.image_size, config.embedding_size, settings.dropout)
     assert isinstance(settings, UpsamplingGeneratorConfig)
-    _check_channels("generator.channels", settings.channels, num_stages(config.image_size))
+    _check_channels("generator.channels", settings.channels, num_stages(config.image_size) + 1)
     return UpsamplingGenerator(config.image_size, settings.channels, config.embedding_size, settings.noise_size)
 
 

@@ -49,7 +49,9 @@ class Judge(nn.Module):
 
     def forward(self, faces: Tensor) -> Tensor:
         """(B, 3, S, S) faces in [-1, 1] to (B, identities) logits."""
-        logits: Tensor = self.linear(self.features(F.adaptive_avg_pool2d(faces, SIZE)).mean(dim=(2, 3)))
+        # Normalised by picture and colour: a recording's light and background must not name the speaker.
+        evened = F.instance_norm(F.adaptive_avg_pool2d(faces, SIZE))
+        logits: Tensor = self.linear(self.features(evened).mean(dim=(2, 3)))
         return logits
 
     @torch.no_grad()
@@ -87,7 +89,7 @@ def _train(judge: Judge, data: Dataset) -> None:
     rows, identities = faces_by_identity(data)
     if len(rows) == 0:
         raise DataError(f"{data.root}: no training faces to learn the identities from")
-    augment = AugmentConfig(cutout=0.25, translation=0.1, colour=0.5)
+    augment = AugmentConfig(cutout=0.25, translation=0.125, colour=1.0)
     faces = F.adaptive_avg_pool2d(faces_to_tensor(data.faces[rows]), SIZE)
     labels = torch.from_numpy(identities)
     optimizer = torch.optim.AdamW(judge.parameters(), 2e-3, weight_decay=1e-2)

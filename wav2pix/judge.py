@@ -44,21 +44,26 @@ class Judge(nn.Module):
                 nn.BatchNorm2d(after),
                 nn.LeakyReLU(0.1),
             ]
-        self.features = nn.Sequential(*layers)
+        self.convolutions = nn.Sequential(*layers)
         self.linear = nn.Linear(widths[-1], num_identities)
 
     def forward(self, faces: Tensor) -> Tensor:
         """(B, 3, S, S) faces in [-1, 1] to (B, identities) logits."""
-        # Normalised by picture and colour: a recording's light and background must not name the speaker.
-        evened = F.instance_norm(F.adaptive_avg_pool2d(faces, SIZE))
-        logits: Tensor = self.linear(self.features(evened).mean(dim=(2, 3)))
+        logits: Tensor = self.linear(self._embed(faces))
         return logits
 
+    def _embed(self, faces: Tensor) -> Tensor:
+        # Normalised by picture and colour: a recording's light and background must not name the speaker.
+        evened = F.instance_norm(F.adaptive_avg_pool2d(faces, SIZE))
+        features: Tensor = self.convolutions(evened).mean(dim=(2, 3))
+        return features
+
     @torch.no_grad()
-    def classify(self, faces: Tensor) -> Tensor:
-        """(N, 3, S, S) faces to (N,) identities."""
+    def look(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, S, S) faces to (N,) identities and the (N, C) features behind them."""
         self.eval()
-        return torch.cat([self(batch).argmax(dim=1) for batch in faces.split(256)])
+        features = torch.cat([self._embed(batch) for batch in faces.split(256)])
+        return self.linear(features).argmax(dim=1), features
 
 
 def get_judge(data: Dataset) -> Judge:

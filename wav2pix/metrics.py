@@ -49,6 +49,8 @@ def evaluate(
       training face of the identity, the baseline.
     - ``sharpness``: mean variance of the Laplacian, generated over real. 1 is as sharp as real, 0 is fog.
     - ``diversity``: standard deviation within an identity, generated over real. 0 is one picture a person.
+    - ``kid``: kernel distance between generated and real faces in the judge's features, around 0 where they
+      cannot be told apart; comparable on one data set only, since every data set has its own judge.
 
     Args:
         model: is evaluated in eval mode, and left in the mode it was in.
@@ -72,18 +74,20 @@ def evaluate(
     generated = draw_faces(model, centre_windows(data, rows, model.window_samples))
     real = faces_to_tensor(data.faces[data.face[rows]])
 
-    named = judge.classify(generated)
+    named, generated_features = judge.look(generated)
+    named_real, real_features = judge.look(real)
     shuffled = identities[torch.from_numpy(np.random.default_rng(0).permutation(len(rows)))]
     mean_faces = _mean_faces(data)
     metrics = {
         "identity_accuracy": _share(named == identities),
-        "identity_accuracy_ceiling": _share(judge.classify(real) == identities),
+        "identity_accuracy_ceiling": _share(named_real == identities),
         "identity_accuracy_chance": 1 / len(data.identities),
         "identity_accuracy_shuffled": _share(named == shuffled),
         "l1": float((generated - real).abs().mean()),
         "l1_mean_face": float((mean_faces[identities] - real).abs().mean()),
         "sharpness": sharpness(generated) / sharpness(real),
         "diversity": diversity(generated, identities) / diversity(real, identities),
+        "kid": kernel_distance(generated_features, real_features),
     }
     unknown = tuple(name for name, is_known in zip(data.identities, known, strict=True) if not is_known)
     return Evaluation(metrics, len(rows), unknown, float(generated.std(dim=0).mean()))
@@ -112,6 +116,22 @@ def diversity(faces: Tensor, identities: Tensor) -> float:
     """Standard deviation of the faces of one identity, mean over pixels and identities."""
     groups = [faces[identities == identity] for identity in identities.unique()]
     return float(torch.stack([group.std(dim=0, unbiased=False).mean() for group in groups]).mean())
+
+
+def kernel_distance(one: Tensor, other: Tensor) -> float:
+    """Unbiased squared maximum mean discrepancy of features (N, C) and (M, C), kernel (x.y / C + 1)^3.
+
+    Binkowski et al., "Demystifying MMD GANs" (2018), equation 4, which made it known as KID.
+    """
+
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        return (x.double() @ y.double().T / x.shape[1] + 1) ** 3
+
+    def mean_of_pairs(x: Tensor) -> Tensor:
+        values = kernel(x, x)
+        return (values.sum() - values.diagonal().sum()) / (len(x) * (len(x) - 1))
+
+    return float(mean_of_pairs(one) + mean_of_pairs(other) - 2 * kernel(one, other).mean())
 
 
 def _mean_faces(data: Dataset) -> Tensor:

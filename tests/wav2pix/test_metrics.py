@@ -53,10 +53,13 @@ def test_real_faces_reach_the_ceiling_and_shuffled_speech_falls_to_chance(data: 
     assert metrics["l1"] == 0 < metrics["l1_mean_face"]
     assert metrics["sharpness"] == pytest.approx(1)
     assert metrics["diversity"] == pytest.approx(1)
+    assert metrics["kid"] < 0.01
 
 
 def test_a_blurred_face_cannot_pass_for_a_sharp_one(data: Dataset, judge: Judge) -> None:
-    assert evaluate(Oracle(data, data.identities, blur=7), data, "all", judge).metrics["sharpness"] < 0.3
+    metrics = evaluate(Oracle(data, data.identities, blur=7), data, "all", judge).metrics
+    assert metrics["sharpness"] < 0.3
+    assert metrics["kid"] > 0.1
 
 
 def test_one_picture_a_person_has_no_diversity() -> None:

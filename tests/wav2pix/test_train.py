@@ -85,6 +85,7 @@ def test_an_epoch_reports_every_term_and_every_measure(data: Dataset) -> None:
         "l1_mean_face",
         "sharpness",
         "diversity",
+        "kid",
     } <= epoch.metrics.keys()
     assert all(np.isfinite(value) for value in epoch.metrics.values())
 

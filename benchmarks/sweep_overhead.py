@@ -1,0 +1,164 @@
+"""What a sweep costs besides training: 30 trivial trials here, and as Ray Tune runs them by default.
+
+    python benchmarks/sweep_overhead.py [--trials 30] [--rounds 1]
+
+Ours: the project's searcher, scheduler and reused actors, with everything that a trial does for its user
+(study, checkpoint, pictures, a run in MLflow). Tune's defaults: a function trainable that reports once, random
+search. Each side is a process of its own that starts Ray, and is timed until it has stopped it again. The
+tracking database is there already, as in any storage folder with a sweep in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class TrivialEpoch:
+    """Nothing was learned, but it can be kept."""
+
+    number = 1
+
+    def __init__(self, value: float) -> None:
+        self.metrics = {"l1": value}
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text("{}")
+
+    def pictures(self) -> npt.NDArray[np.uint8]:
+        return np.zeros((64, 64, 3), np.uint8)
+
+
+class TrivialTrainer:
+    """One epoch that takes no time."""
+
+    def fit(self, config: Any, data: Path, resume: Path | None) -> Iterator[TrivialEpoch]:
+        del data, resume
+        yield TrivialEpoch(config.optimizer.lr_generator)
+
+    def export(self, checkpoint: Path, out: Path) -> None:
+        out.mkdir(parents=True)
+        (out / "model.json").write_bytes((checkpoint / "model.json").read_bytes())
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def started(self, record: Any) -> None: ...
+    def advanced(self, record: Any) -> None: ...
+    def ended(self, record: Any) -> None: ...
+
+
+def run_ours(num_trials: int, concurrent: int, folder: Path) -> None:
+    """All of it, from the spec to the last run closed."""
+    from orchestration.driver import Plan, run_sweep
+    from orchestration.spec import SweepSpec
+
+    spec = SweepSpec.model_validate(
+        {
+            "name": "overhead",
+            "data": folder,
+            "preset": "small",
+            "search": {"optimizer.lr_generator": {"type": "log_uniform", "low": 1e-5, "high": 1e-2}},
+            "sampler": "random",
+            "scheduler": "asha",
+            "objective": {"metric": "l1", "direction": "minimize"},
+            "trials": num_trials,
+            "epochs": 1,
+            "max_concurrent": concurrent,
+            "storage": folder / "runs",
+        }
+    )
+    result = run_sweep(Plan(spec, "none", 0, 0, num_trials, 0), Nobody(), TrivialTrainer())
+    assert all(record.state == "complete" for record in result.records), result.records
+    assert len(result.records) == num_trials
+    assert not result.problems, result.problems
+
+
+def run_default(num_trials: int, folder: Path) -> None:
+    """The same trial as Tune's guide writes it."""
+    from ray import tune
+
+    def trial(config: dict[str, float]) -> None:
+        tune.report({"l1": config["lr"]})
+
+    tuner = tune.Tuner(
+        trial,
+        param_space={"lr": tune.loguniform(1e-5, 1e-2)},
+        tune_config=tune.TuneConfig(num_samples=num_trials, metric="l1", mode="min"),
+        run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
+    )
+    results = tuner.fit()
+    assert len(results) == num_trials
+    assert not results.errors
+
+
+def measure(which: str, trials: int) -> float:
+    """Seconds of one side, in a new process."""
+    here = Path(__file__)
+    environment = os.environ | {"PYTHONPATH": str(here.parent), "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [sys.executable, str(here), "--side", which, "--trials", str(trials)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    if done.returncode:
+        sys.exit(f"{which} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def run_side(which: str, trials: int) -> None:
+    """Run one side and print its seconds."""
+    # By its module's name, so that Ray's workers find it too.
+    import sweep_overhead
+
+    with tempfile.TemporaryDirectory(prefix="overhead-") as name:
+        if which == "ours":
+            command = [
+                sys.executable,
+                "-c",
+                "import sys; from orchestration.tracking import make_database as make; make(sys.argv[1])",
+            ]
+            subprocess.run([*command, f"sqlite:///{name}/runs/mlflow.db"], check=True)
+        started = time.perf_counter()
+        if which == "ours":
+            sweep_overhead.run_ours(trials, len(os.sched_getaffinity(0)), Path(name))
+        else:
+            sweep_overhead.run_default(trials, Path(name))
+        import ray
+
+        ray.shutdown()
+        print(json.dumps(time.perf_counter() - started))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--side", choices=["ours", "default"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.side:
+        run_side(arguments.side, arguments.trials)
+        return
+    seconds: dict[str, list[float]] = {"ours": [], "default": []}
+    for number in range(arguments.rounds):
+        for which in ("ours", "default"):
+            seconds[which].append(measure(which, arguments.trials))
+            print(f"round {number + 1}: {which:<8} {seconds[which][-1]:6.1f} s")
+    ours, default = (statistics.median(seconds[which]) for which in ("ours", "default"))
+    print(f"{arguments.trials} trivial trials on {len(os.sched_getaffinity(0))} CPUs, start and end included:")
+    print(f"  ours {ours:.1f} s, Tune's defaults {default:.1f} s: ratio {ours / default:.2f} (bound 0.33)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""``python -m orchestration`` is the command ``wav2pix``."""
+
+from orchestration.cli import main
+
+main()

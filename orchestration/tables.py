@@ -1,0 +1,140 @@
+"""How the commands print what they know: rich tables and lines."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestration import results
+from orchestration.driver import Plan, Result
+from orchestration.folders import Storage
+from orchestration.lock import is_held
+from orchestration.progress import STYLES, short
+from orchestration.runs import tracking_uri
+
+# Wider than any table: what it would take is asked as if there were that much room.
+MAX_WIDTH = 10_000
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """What running a sweep would do."""
+    table = Table.grid(padding=(0, 2))
+    for key, value in plan.rows().items():
+        table.add_row(key.replace("_", " "), str(value))
+    console.print(table)
+
+
+def print_comparison(result: Result, console: Console, limit: int | None = None) -> None:
+    """Trials from best to worst; a column for each setting that differs if there is room, else one for all."""
+    rows = results.compare(result.records, result.spec.goals)
+    goals = [goal.metric for goal in result.spec.goals]
+    others = list(dict.fromkeys(key for row in rows for key in row.metrics if key not in goals))
+    params = list(dict.fromkeys(key for row in rows for key in row.params))
+    roomy = Table("trial", "state", "epoch", *goals, *others, *(_leaf(key) for key in params))
+    narrow = Table("trial", "state", "epoch", *goals, "settings that differ")
+    for column in narrow.columns[:-1]:
+        column.no_wrap = True
+    for row in rows[:limit]:
+        about = [str(row.trial), f"[{STYLES[row.state]}]{row.state}[/]", f"{row.epoch} of {row.epochs}"]
+        numbers = [_number(row, key) for key in [*goals, *others]]
+        settings = [short(row.params[key]) if key in row.params else "" for key in params]
+        together = ", ".join(f"{_leaf(key)} {short(value)}" for key, value in row.params.items())
+        roomy.add_row(*about, *numbers, *settings)
+        narrow.add_row(*about, *numbers[: len(goals)], together)
+    needed = console.measure(roomy, options=console.options.update(width=MAX_WIDTH)).maximum
+    console.print(roomy if needed <= console.width else narrow)
+    for row in rows:
+        if row.reason:
+            console.print(f"trial {row.trial} failed: {row.reason.splitlines()[0]}", style="red", markup=False)
+
+
+def _leaf(key: str) -> str:
+    return key.rsplit(".", 1)[-1]
+
+
+def _number(row: results.Row, key: str) -> str:
+    value = row.values.get(key, row.metrics.get(key))
+    return "" if value is None else f"{value:.4f}"
+
+
+def print_best(result: Result, console: Console) -> None:
+    """The best trial, and why."""
+    best = results.best(result.records, result.spec.goals)
+    numbers = ", ".join(str(record.number) for record in best)
+    reason = results.why(result.records, result.spec.goals)
+    if not best:
+        console.print(f"Best: {reason}.")
+    else:
+        console.print(f"Best: trial {numbers}: {reason}.", highlight=False, soft_wrap=True)
+
+
+def print_where(result: Result, console: Console) -> None:
+    """Where to look: pictures, tracking, and how to take the best home."""
+    name = result.spec.name
+    if result.folder.best_picture.is_file():
+        console.print(
+            f"Faces of the best trial beside the real ones: {result.folder.best_picture}", soft_wrap=True
+        )
+    console.print(f"Everything in MLflow:  {ui_command(result)}", highlight=False, soft_wrap=True)
+    export = f"{_program('wav2pix')} sweep export {name}{_storage_option(result)} --out best"
+    console.print(f"Take the best home:    {export}", highlight=False, soft_wrap=True)
+
+
+def ui_command(result: Result) -> str:
+    """What opens MLflow on a sweep: its UI on the embedded store, or the address of the server."""
+    uri = tracking_uri(result.spec.tracking.uri)
+    if uri and not uri.startswith("sqlite"):
+        return uri
+    uri = uri or f"sqlite:///{Storage(result.spec.storage).database}"
+    return f"{_program('mlflow')} ui --backend-store-uri {uri} --port 5000 --workers 1"
+
+
+def status_of(result: Result) -> dict[str, Any]:
+    """A sweep in a few numbers."""
+    counts: Counter[str] = Counter(record.state for record in result.records)
+    active = is_held(result.folder.lock)
+    best = results.best(result.records, result.spec.goals)
+    state = "running" if active else "stopped" if result.num_left else "complete"
+    return {
+        "sweep": result.spec.name,
+        "state": state,
+        "trials": len(result.records) + max(0, result.num_left - counts["running"]),
+        "finished": len(result.records) - counts["running"],
+        **{name: counts[name] for name in STYLES if name != "running"},
+        "unfinished": counts["running"],
+        "best_trial": best[0].number if best else None,
+        "best": dict(zip((goal.metric for goal in result.spec.goals), best[0].progress.values, strict=True))
+        if best
+        else {},
+        "folder": str(result.folder.root),
+    }
+
+
+def print_statuses(rows: list[dict[str, Any]], console: Console) -> None:
+    """One line a sweep."""
+    table = Table("sweep", "state", "finished", "complete/pruned/failed", "best")
+    for row in rows:
+        values = ", ".join(f"{metric} {value:.4f}" for metric, value in row["best"].items())
+        best = "" if row["best_trial"] is None else f"trial {row['best_trial']}: {values}"
+        counts = "/".join(str(row[key]) for key in ("complete", "pruned", "failed"))
+        table.add_row(row["sweep"], row["state"], f"{row['finished']} of {row['trials']}", counts, best)
+    console.print(table)
+
+
+def _storage_option(result: Result) -> str:
+    storage = result.spec.storage
+    return "" if storage == Path("runs") else f" --storage {storage}"
+
+
+def _program(name: str) -> str:
+    """A program beside this one, as short as it can be typed here."""
+    path = Path(sys.executable).parent / name
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

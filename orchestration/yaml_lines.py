@@ -1,0 +1,95 @@
+"""YAML read safely, with the line of every key kept, so that an error can name it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestration.errors import SpecError
+
+Where = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and 1e-4 is a number as in JSON and YAML 1.2; PyYAML takes it for a word."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed file.
+
+    Attributes:
+        path: as the user gave it, for messages.
+        text: the file as it stands.
+        tree: its content.
+        lines: from 1, of each key and list item by its path in the tree.
+    """
+
+    path: Path
+    text: str
+    tree: dict[str, Any]
+    lines: Mapping[Where, int]
+
+    def at(self, where: Where) -> str:
+        """``file:line`` of a place in the tree, or of the closest enclosing one that is written down."""
+        while where and where not in self.lines:
+            where = where[:-1]
+        return f"{self.path}:{self.lines.get(where, 1)}"
+
+
+def read_yaml(path: Path) -> Document:
+    """Parse a file whose top level is a mapping.
+
+    Raises:
+        SpecError: no such file, no YAML, a key twice, or something else at the top.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read: {error}") from None
+    loader = _Loader(text)
+    lines: dict[Where, int] = {}
+    try:
+        node = loader.get_single_node()
+        tree = _build(loader, node, (), lines, path) if node is not None else None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SpecError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SpecError(f"{path}: not valid YAML: {error}") from None
+    finally:
+        loader.dispose()
+    if not isinstance(tree, dict):
+        raise SpecError(f"{path}:1: expected settings such as 'name: my-sweep', one a line")
+    return Document(path, text, tree, lines)
+
+
+def _build(loader: _Loader, node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -> Any:
+    lines.setdefault(where, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        tree: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise SpecError(f"{path}:{line}: a key must be a word")
+            key = str(key_node.value)
+            if key in tree:
+                raise SpecError(f"{path}:{line}: '{key}' stands here and in line {lines[(*where, key)]}")
+            lines[(*where, key)] = line
+            tree[key] = _build(loader, value_node, (*where, key), lines, path)
+        return tree
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(loader, child, (*where, index), lines, path) for index, child in enumerate(node.value)]
+    return loader.construct_object(node, deep=True)

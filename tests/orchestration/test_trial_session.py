@@ -1,0 +1,122 @@
+"""A trial in one process: what it keeps, what it logs, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standin import StandInEpoch, StandInTrainer
+
+from orchestration.provenance import Code
+from orchestration.runs import MemoryTracker
+from orchestration.session import Report, TrialSession, Work, read_failure, write_failure
+from orchestration.spec import SweepSpec
+from orchestration.storage import MemoryStore
+from wav2pix.config import TrainConfig
+from wav2pix.errors import TrainingDiverged
+
+
+class UpAndDown(StandInTrainer):
+    """Best in epoch 3."""
+
+    def fit(self, config: TrainConfig, data: Path, resume: Path | None) -> Any:
+        for epoch in super().fit(config, data, resume):
+            yield StandInEpoch(epoch.number, {"l1": 0.1 + abs(epoch.number - 3) / 10})
+
+
+def work(tmp_path: Path, trainer: StandInTrainer | None = None, **changes: Any) -> Work:
+    tree = {
+        "name": "s",
+        "data": tmp_path,
+        "preset": "small",
+        "search": {"batch_size": {"type": "integer", "low": 2, "high": 64}},
+        "objective": {"metric": "l1", "direction": "minimize"},
+        "trials": 1,
+        "epochs": 6,
+    }
+    return Work(
+        SweepSpec.model_validate(tree | changes), tmp_path, "hash", Code("abc", "diff"), trainer or UpAndDown()
+    )
+
+
+def run(session: TrialSession, epochs: int = 99) -> list[Report]:
+    reports: list[Report] = []
+    while len(reports) < epochs and not (reports and reports[-1].is_last):
+        reports.append(Report.parse(session.step().dump()))
+    session.close()
+    return reports
+
+
+def test_a_trial_counts_by_its_best_epoch_and_keeps_it_beside_the_newest(tmp_path: Path) -> None:
+    store, tracker = MemoryStore(), MemoryTracker()
+    reports = run(TrialSession(work(tmp_path), 7, {"batch_size": 8}, store, tracker))
+    assert len(reports) == 6
+    assert (reports[-1].progress.epoch, reports[-1].progress.values) == (3, (0.1,))
+    assert store.list("trials/0007/checkpoints") == [
+        "trials/0007/checkpoints/epoch-0003",
+        "trials/0007/checkpoints/epoch-0006",
+    ]
+    run_of_trial = tracker.by_trial[7]
+    assert json.loads(run_of_trial.artifacts["model/model.json"])["epoch"] == 3
+    assert run_of_trial.artifacts["code.diff"] == b"diff"
+    assert run_of_trial.params["batch_size"] == "8"
+    assert run_of_trial.tags["wav2pix.data_hash"] == "hash"
+
+
+def test_a_trial_goes_on_after_its_newest_checkpoint_and_logs_every_epoch_once(tmp_path: Path) -> None:
+    store, tracker = MemoryStore(), MemoryTracker()
+    run(TrialSession(work(tmp_path), 7, {"batch_size": 8}, store, tracker), epochs=4)
+    # What was trained and not logged before the process died is logged afterwards.
+    del tracker.by_trial[7].metrics[-1]
+    reports = run(TrialSession(work(tmp_path), 7, {"batch_size": 8}, store, tracker))
+    assert [report.progress.epochs for report in reports] == [5, 6]
+    assert sorted(reports[0].history) == [1, 2, 3, 4, 5], "the driver may not have heard of the earlier ones"
+    assert [epoch for epoch, _ in tracker.by_trial[7].metrics] == [1, 2, 3, 4, 5, 6]
+    assert reports[-1].progress.epoch == 3
+
+
+def test_a_trial_that_was_done_says_so_without_training(tmp_path: Path) -> None:
+    store, tracker = MemoryStore(), MemoryTracker()
+    before = run(TrialSession(work(tmp_path), 7, {"batch_size": 8}, store, tracker))[-1]
+    again = run(TrialSession(work(tmp_path), 7, {"batch_size": 8}, store, tracker))
+    assert [report.is_last for report in again] == [True]
+    assert again[0].progress == before.progress
+
+
+def test_pictures_are_logged_at_a_few_epochs(tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    run(TrialSession(work(tmp_path, pictures_every=4), 7, {"batch_size": 8}, MemoryStore(), tracker))
+    pictures = sorted(name for name in tracker.by_trial[7].artifacts if name.startswith("pictures/"))
+    assert pictures == [f"pictures/epoch-{epoch:04d}.png" for epoch in (1, 5, 6)]
+
+
+def test_with_several_objectives_a_trial_counts_by_its_last_epoch(tmp_path: Path) -> None:
+    goals = [{"metric": "l1", "direction": "minimize"}, {"metric": "loss_l1", "direction": "maximize"}]
+    two = work(tmp_path, StandInTrainer(), objective=None, objectives=goals)
+    last = run(TrialSession(two, 7, {"batch_size": 8}, MemoryStore(), MemoryTracker()))[-1]
+    assert (last.progress.epoch, len(last.progress.values)) == (6, 2)
+
+
+def test_a_trial_has_as_many_threads_as_cpus_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    TrialSession(work(tmp_path, resources={"cpus": 2}), 1, {}, MemoryStore(), tracker).close()
+    fixed = work(tmp_path, resources={"cpus": 2}, settings={"runtime.num_threads": 5})
+    TrialSession(fixed, 2, {}, MemoryStore(), tracker).close()
+    assert tracker.by_trial[1].params["runtime.num_threads"] == "2"
+    assert tracker.by_trial[2].params["runtime.num_threads"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TrainingDiverged(3, "loss_l1", "not finite"), "training diverged in epoch 3: loss_l1: not finite"),
+        (MemoryError("no room"), "MemoryError: no room"),
+    ],
+)
+def test_a_failed_trial_leaves_word_for_the_driver(error: Exception, reason: str) -> None:
+    store = MemoryStore()
+    assert "killed, or ran out of memory" in read_failure(store, 3)
+    write_failure(store, 3, error)
+    assert read_failure(store, 3) == reason

@@ -128,6 +128,7 @@ class RuntimeConfig(Settings):
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = True
+    fused_adam: bool = True
     compile: bool = Field(False, description="torch.compile the networks (CUDA)")
     num_threads: int = Field(0, ge=0, description="CPU threads of torch; 0: torch's own choice")
 

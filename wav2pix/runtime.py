@@ -49,8 +49,6 @@ class Runtime:
             for module in network.modules():
                 if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # stub lacks it
-        if self.compile:
-            network.compile()
         return network
 
     def autocast(self) -> AbstractContextManager[object]:

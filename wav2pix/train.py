@@ -56,16 +56,25 @@ def new_state(config: TrainConfig, identities: tuple[str, ...], runtime: Runtime
     torch.manual_seed(config.seed)
     model = runtime.place(Wav2Pix(config, identities))
     discriminator = runtime.place(build_discriminator(config))
+    average = copy.deepcopy(model).requires_grad_(False) if config.ema else None
+    if runtime.compile:
+        model.encoder.compile()
+        model.generator.compile()
+        if config.loss.r1 == 0:  # a penalty on a gradient needs a second derivative, which compiling loses
+            discriminator.compile()
     betas = (config.optimizer.beta1, config.optimizer.beta2)
     return State(
         model=model,
-        average=copy.deepcopy(model).requires_grad_(False) if config.ema else None,
+        average=average,
         discriminator=discriminator,
         optimizer_generator=torch.optim.Adam(
-            model.parameters(), config.optimizer.lr_generator, betas, fused=True
+            model.parameters(), config.optimizer.lr_generator, betas, fused=config.runtime.fused_adam
         ),
         optimizer_discriminator=torch.optim.Adam(
-            discriminator.parameters(), config.optimizer.lr_discriminator, betas, fused=True
+            discriminator.parameters(),
+            config.optimizer.lr_discriminator,
+            betas,
+            fused=config.runtime.fused_adam,
         ),
         rng=np.random.default_rng(config.seed),
     )

@@ -92,7 +92,8 @@ def run(file: FileArgument, dry_run: DryRunOption = False, as_json: JsonOption =
     for problem in result.problems:
         console.print(f"warning: {problem}", style="yellow", markup=False)
     if result.num_left:
-        console.print(f"Stopped with {result.num_left} trials left. Go on with: wav2pix sweep run {file}")
+        left = f"Stopped with {result.num_left} trials left."
+        console.print(f"{left} Go on with: wav2pix sweep run {file}", highlight=False, soft_wrap=True)
         raise typer.Exit(130)
 
 

@@ -12,12 +12,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestration import results, space
+from orchestration.errors import TrackingError
 from orchestration.folders import SCRATCH_PREFIX, Storage, SweepFolder
 from orchestration.identity import SweepRecord, claim, same_sweep
 from orchestration.ledger import Ledger, Watcher, reconcile
@@ -26,7 +27,7 @@ from orchestration.provenance import running_code
 from orchestration.records import TrialRecord
 from orchestration.report import keep_best_picture, write_table
 from orchestration.runs import Outcome, Target, Tracker, tracking_target, tracking_uri
-from orchestration.session import Trainer, Wav2PixTrainer, Work
+from orchestration.session import Context, Trainer, Wav2PixTrainer, Work
 from orchestration.spec import SweepSpec
 from orchestration.sqlite import make_whole
 from orchestration.storage import FolderStore
@@ -137,7 +138,8 @@ def read_sweep(folder: SweepFolder) -> Result:
     """How a sweep stands, from its folder alone; closes what a driver that died left open."""
     record = SweepRecord.load(folder)
     if folder.open_runs.is_file() and not is_held(folder.lock):
-        with hold(folder.lock, f"sweep '{folder.name}'", wait_s=1):
+        # How it stands is known without the tracking store, which may be away for now.
+        with suppress(TrackingError), hold(folder.lock, f"sweep '{folder.name}'", wait_s=1):
             _clean_up(folder, record)
     return Result(record.spec, folder, *_read_study(record.spec, folder))
 
@@ -159,13 +161,12 @@ def _run_trials(study: Study, work: Work, folder: SweepFolder, target: Target, w
     scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=_short_folder()))
     with _open_runs(folder, scratch), ThreadPoolExecutor(1) as pool:
         from orchestration import sweep  # noqa: PLC0415 - imports ray
-        from orchestration.trial import Context  # noqa: PLC0415 - imports ray
 
         # While Ray starts, which is waiting mostly; making a tracking database takes as long.
         tracker = pool.submit(_open_sweep, target, work, folder, scratch)
         ledger = Ledger(study, tracker, FolderStore(folder.root), watcher)
         try:
-            sweep.run_trials(ledger, study.num_left, Context(work, folder, target), scratch)
+            sweep.run_trials(ledger, study.num_left, Context(work, folder, target, scratch))
         finally:
             ledger.finish()
             _close_sweep(tracker.result(), work.spec, folder, study)
@@ -200,6 +201,7 @@ def _open_sweep(target: Target, work: Work, folder: SweepFolder, scratch: Path) 
     tags = {"mlflow.note.content": note, "wav2pix.data_hash": work.data_hash}
     tags |= {"mlflow.source.git.commit": work.code.commit} if work.code.commit else {}
     run.describe(params, tags)
+    replace(SweepRecord.load(folder), tracked=True).save(folder)
     run.attach(folder.record)
     if work.code.diff:
         path = scratch / "code.diff"
@@ -247,8 +249,9 @@ def _clean_up(folder: SweepFolder, record: SweepRecord) -> None:
     scratch = Path(json.loads(folder.open_runs.read_text())["scratch"])
     if scratch.name.startswith(SCRATCH_PREFIX):
         shutil.rmtree(scratch, ignore_errors=True)
-    storage = Storage(folder.root.parent)
-    tracker = MlflowTracker(tracking_target(record.tracking_uri, storage, folder.name, record.sweep_id))
-    records, num_left = _read_study(record.spec, folder)
-    reconcile(tracker, records, _sweep_outcome(records, num_left))
+    if record.tracked:
+        storage = Storage(folder.root.parent)
+        tracker = MlflowTracker(tracking_target(record.tracking_uri, storage, folder.name, record.sweep_id))
+        records, num_left = _read_study(record.spec, folder)
+        reconcile(tracker, records, _sweep_outcome(records, num_left))
     folder.open_runs.unlink()

@@ -28,6 +28,7 @@ class SweepRecord:
         data_hash: of the data set.
         tracking_uri: where its runs are; None in the storage folder.
         identity: everything that changes results, by dotted key.
+        tracked: whether its run is there; until then it may be tracked elsewhere.
     """
 
     sweep_id: str
@@ -35,6 +36,7 @@ class SweepRecord:
     data_hash: str
     tracking_uri: str | None
     identity: Mapping[str, Any]
+    tracked: bool = False
 
     def save(self, folder: SweepFolder) -> None:
         """Write it."""
@@ -43,6 +45,7 @@ class SweepRecord:
             "hash": digest(self.identity),
             "data_hash": self.data_hash,
             "tracking_uri": self.tracking_uri,
+            "tracked": self.tracked,
             "spec": self.spec.model_dump(mode="json"),
             "identity": dict(self.identity),
         }
@@ -58,7 +61,14 @@ class SweepRecord:
         try:
             tree = json.loads(folder.record.read_text())
             spec = SweepSpec.model_validate(tree["spec"])
-            return cls(tree["sweep_id"], spec, tree["data_hash"], tree["tracking_uri"], tree["identity"])
+            return cls(
+                tree["sweep_id"],
+                spec,
+                tree["data_hash"],
+                tree["tracking_uri"],
+                tree["identity"],
+                tree["tracked"],
+            )
         except FileNotFoundError:
             raise SweepError(
                 f"no sweep '{folder.name}' in {folder.root.parent}; see `wav2pix sweep list`"
@@ -90,7 +100,8 @@ def claim(folder: SweepFolder, spec: SweepSpec, data_hash: str, tracking_uri: st
     """
     old = same_sweep(folder, spec, data_hash, tracking_uri)
     sweep_id = old.sweep_id if old else secrets.token_hex(8)
-    record = SweepRecord(sweep_id, spec, data_hash, tracking_uri, identity_of(spec, data_hash))
+    tracked = old is not None and old.tracked
+    record = SweepRecord(sweep_id, spec, data_hash, tracking_uri, identity_of(spec, data_hash), tracked)
     if record != old:
         record.save(folder)
     return record
@@ -108,7 +119,7 @@ def same_sweep(
         return None
     old = SweepRecord.load(folder)
     differing = _differences(old.identity, identity_of(spec, data_hash))
-    if old.tracking_uri != tracking_uri:
+    if old.tracked and old.tracking_uri != tracking_uri:
         here, there = (uri or "the storage folder" for uri in (tracking_uri, old.tracking_uri))
         differing.append(f"tracking is in {there} there and in {here} here")
     if differing:

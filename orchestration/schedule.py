@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
@@ -26,3 +27,15 @@ class StudyScheduler(FIFOScheduler):
         del tune_controller
         prune = self._ledger.report(trial.trial_id, result["report"])
         return TrialScheduler.STOP if prune else TrialScheduler.CONTINUE
+
+
+class TrackingWatch(Callback):
+    """Lets the driver end a sweep whose tracking store turns out to be out of reach."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:
+        """Ten times a second."""
+        del iteration, trials, info
+        self._ledger.check()

@@ -17,10 +17,10 @@ from PIL import Image
 
 from orchestration.checks import trial_config
 from orchestration.errors import OrchestrationError, StorageError
-from orchestration.folders import checkpoint_epoch, checkpoint_key, trial_key
+from orchestration.folders import SweepFolder, checkpoint_epoch, checkpoint_key, trial_key
 from orchestration.provenance import Code
 from orchestration.records import Progress
-from orchestration.runs import BackgroundRun, Tracker
+from orchestration.runs import BackgroundRun, Target, Tracker
 from orchestration.spec import SweepSpec
 from orchestration.storage import ArtifactStore
 from wav2pix.config import TrainConfig
@@ -109,6 +109,23 @@ class Work:
     trainer: Trainer = field(default_factory=Wav2PixTrainer)
 
 
+@dataclass(frozen=True)
+class Context:
+    """What a worker is given.
+
+    Attributes:
+        work: what the trials share.
+        folder: of the sweep.
+        target: the runs of the sweep.
+        scratch: a folder on the local disk that the driver removes in the end.
+    """
+
+    work: Work
+    folder: SweepFolder
+    target: Target
+    scratch: Path
+
+
 class TrialSession:
     """A trial while it runs in this process.
 
@@ -118,10 +135,17 @@ class TrialSession:
         params: values of the searched settings.
         store: keeps checkpoints; the trial goes on from the newest one there.
         tracker: keeps the runs.
+        scratch: for temporary files; without it where the system has them.
     """
 
     def __init__(
-        self, work: Work, number: int, params: dict[str, Any], store: ArtifactStore, tracker: Tracker
+        self,
+        work: Work,
+        number: int,
+        params: dict[str, Any],
+        store: ArtifactStore,
+        tracker: Tracker,
+        scratch: Path | None = None,
     ) -> None:
         self._work = work
         self._number = number
@@ -129,7 +153,7 @@ class TrialSession:
         self._store = store
         store.delete(f"{trial_key(number)}/failure.txt")
         self._config = _with_threads(trial_config(work.spec, params), work.spec.resources.cpus)
-        self._scratch = tempfile.TemporaryDirectory(prefix="wav2pix-trial-")
+        self._scratch = tempfile.TemporaryDirectory(prefix="trial-", dir=scratch)
         self._folder = Path(self._scratch.name)
         self._run = BackgroundRun(tracker.open(number))
         self._progress = Progress()

@@ -105,6 +105,7 @@ class Study:
         if self._left_running:
             frozen = self._frozen(self._left_running.pop(0))
             # A trial whose driver died while it was being drawn up has only some of its parameters.
+            self._study.sampler = _sampler(self._spec.sampler, self._spec.seed, frozen.number)
             trial = optuna.trial.Trial(self._study, frozen._trial_id)
         else:
             number = len(self._trials(*STATES))

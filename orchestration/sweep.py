@@ -7,12 +7,15 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 
 # Set before ray reads them: it logs little, reports nothing home, and asks for a token like any cluster of it.
 for _name, _setting in {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "RAY_AUTH_MODE": "token",
     # A trial trains no slower than `wav2pix train`; Ray's default is the lowest priority but four.
     "RAY_worker_niceness": "0",
@@ -29,21 +32,12 @@ for _name, _setting in {
     os.environ[_name] = _setting
 
 import ray  # noqa: E402 - reads the settings above
-from ray import tune  # noqa: E402
-from ray.tune.execution import class_cache  # noqa: E402
-from ray.tune.experiment import Trial  # noqa: E402
 
 from orchestration.errors import SweepError  # noqa: E402
 from orchestration.folders import SweepFolder  # noqa: E402
 from orchestration.ledger import Ledger  # noqa: E402
-from orchestration.schedule import StudyScheduler  # noqa: E402
-from orchestration.search import StudySearcher  # noqa: E402
+from orchestration.session import Context  # noqa: E402
 from orchestration.spec import Resources  # noqa: E402
-from orchestration.trial import Context, TrialActor  # noqa: E402
-
-# Tune gives every actor an environment variable for the sake of another library, and Ray gives an actor with
-# variables of its own a new process, though it has idle ones ready.
-class_cache.DEFAULT_ENV_VARS.clear()
 
 # Ray reads it once in the life of a process.
 TOKEN = secrets.token_hex(32)
@@ -51,40 +45,48 @@ TOKEN = secrets.token_hex(32)
 OBJECT_STORE_BYTES = 100 * 1024**2
 
 
-def run_trials(ledger: Ledger, num_trials: int, context: Context, scratch: Path) -> None:
+def run_trials(ledger: Ledger, num_trials: int, context: Context) -> None:
     """Run so many of the study's trials on this machine; returns when they are done, or after Ctrl-C.
 
     Raises:
         SweepError: the machine has not what a trial needs.
     """
+    with _quiet(context.folder), ThreadPoolExecutor(1) as pool:
+        # Tune takes a second to import, which Ray spends waiting for its processes.
+        imported = pool.submit(import_module, "orchestration.trial")
+        with _cluster(context.work.spec.resources, context.scratch), _terminate_as_interrupt():
+            imported.result()
+            _tune(ledger, num_trials, context)
+
+
+def _tune(ledger: Ledger, num_trials: int, context: Context) -> None:
+    from ray import tune  # noqa: PLC0415 - see run_trials
+    from ray.tune.execution import class_cache  # noqa: PLC0415
+
+    from orchestration.schedule import StudyScheduler, TrackingWatch  # noqa: PLC0415
+    from orchestration.search import StudySearcher  # noqa: PLC0415
+    from orchestration.trial import TrialActor  # noqa: PLC0415
+
+    # Tune gives every actor an environment variable for the sake of another library, and Ray gives an actor
+    # with variables of its own a new process, though it has idle ones ready.
+    class_cache.DEFAULT_ENV_VARS.clear()
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     spec = context.work.spec
-    with _quiet(context.folder), _cluster(spec.resources, scratch), _terminate_as_interrupt():
-        tune.run(
-            tune.with_parameters(TrialActor, context=context),
-            name="tune",
-            storage_path=str(scratch / "tune"),
-            search_alg=StudySearcher(ledger, num_trials),
-            scheduler=StudyScheduler(ledger),
-            num_samples=-1,
-            max_concurrent_trials=min(spec.max_concurrent, num_trials),
-            resources_per_trial={"cpu": spec.resources.cpus, "gpu": spec.resources.gpus},
-            max_failures=spec.max_failures,
-            reuse_actors=True,
-            callbacks=[_Check(ledger)],
-            raise_on_failed_trial=False,
-            verbose=0,
-        )
-
-
-class _Check(tune.Callback):
-    """Lets the driver end a sweep whose tracking store turns out to be out of reach."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:  # noqa: ARG002
-        """Ten times a second."""
-        self._ledger.check()
+    tune.run(
+        tune.with_parameters(TrialActor, context=context),
+        name="tune",
+        storage_path=str(context.scratch / "tune"),
+        search_alg=StudySearcher(ledger, num_trials),
+        scheduler=StudyScheduler(ledger),
+        num_samples=-1,
+        max_concurrent_trials=min(spec.max_concurrent, num_trials),
+        resources_per_trial={"cpu": spec.resources.cpus, "gpu": spec.resources.gpus},
+        max_failures=spec.max_failures,
+        reuse_actors=True,
+        callbacks=[TrackingWatch(ledger)],
+        raise_on_failed_trial=False,
+        verbose=0,
+    )
 
 
 @contextmanager
@@ -106,7 +108,6 @@ def _cluster(resources: Resources, scratch: Path) -> Iterator[None]:
             _temp_dir=str(scratch / "ray"),
         )
         del os.environ["RAY_CHDIR_TO_TRIAL_DIR"]
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         _require(resources)
         yield
     finally:

@@ -39,8 +39,11 @@ def print_comparison(result: Result, console: Console, limit: int | None = None)
     narrow = Table("trial", "state", "epoch", *goals, "settings that differ")
     for column in narrow.columns[:-1]:
         column.no_wrap = True
+    stopped = not is_held(result.folder.lock)
     for row in rows[:limit]:
-        about = [str(row.trial), f"[{STYLES[row.state]}]{row.state}[/]", f"{row.epoch} of {row.epochs}"]
+        state = "unfinished" if row.state == "running" and stopped else row.state
+        epoch = f"{row.epoch} of {row.epochs}" if row.epochs else ""
+        about = [str(row.trial), f"[{STYLES[row.state]}]{state}[/]", epoch]
         numbers = [_number(row, key) for key in [*goals, *others]]
         settings = [short(row.params[key]) if key in row.params else "" for key in params]
         together = ", ".join(f"{_leaf(key)} {short(value)}" for key, value in row.params.items())

@@ -47,6 +47,7 @@ STATUS: dict[Outcome, str] = {
 }
 OUTCOMES: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 POLL_S = 0.1
+MAX_REASON = 200
 MAX_PARAM = 6000
 MAX_PARAMS_A_CALL = 100
 
@@ -243,7 +244,9 @@ class _Explained:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, MlflowException | OSError):
-            raise TrackingError(f"tracking at {self._uri} failed: {str(error).splitlines()[0]}") from error
+            what = str(error).splitlines()[0][:MAX_REASON]
+            where = "'tracking' in the sweep file, or MLFLOW_TRACKING_URI, says where it is"
+            raise TrackingError(f"tracking at {self._uri} failed ({where}): {what}") from error
 
 
 def database_of(uri: str) -> Path | None:

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
 
-from orchestration.folders import SweepFolder, trial_name
+from orchestration.folders import trial_name
 from orchestration.lock import hold
-from orchestration.runs import Target
-from orchestration.session import TrialSession, Work, write_failure
+from orchestration.session import Context, TrialSession, write_failure
 from orchestration.storage import FolderStore
 
 # How long the trial of a killed driver may take to notice.
 LOCK_WAIT_S = 60.0
 # How long the driver may take to open the run of the sweep, which it does while trials start.
 TRACKING_WAIT_S = 180.0
-
-
-@dataclass(frozen=True)
-class Context:
-    """What every actor of a sweep is given."""
-
-    work: Work
-    folder: SweepFolder
-    target: Target
 
 
 class TrialActor(tune.Trainable):
@@ -83,6 +72,8 @@ class TrialActor(tune.Trainable):
         lock = self._context.folder.trial_lock(self._number)
         # The worker of a killed driver may still be in its last epoch of this very trial.
         self._opened.enter_context(hold(lock, f"trial {trial_name(self._number)}", LOCK_WAIT_S))
-        session = TrialSession(self._context.work, self._number, self._params, self._store, self._tracker)
+        session = TrialSession(
+            self._context.work, self._number, self._params, self._store, self._tracker, self._context.scratch
+        )
         self._opened.callback(session.close)
         return session

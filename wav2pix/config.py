@@ -250,6 +250,9 @@ def setting_paths() -> dict[str, Any]:
 def unknown_setting(path: str) -> str:
     """The message for a setting that does not exist, with the closest one that does."""
     known = list(setting_paths())
+    if path in known:
+        group, name = path.rsplit(".", 1)
+        return f"the chosen {group}.type has no setting '{name}'"
     close = difflib.get_close_matches(path, known, n=1, cutoff=0.6)
     if not close:
         leaf = path.rsplit(".", 1)[-1]

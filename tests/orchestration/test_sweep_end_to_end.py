@@ -120,7 +120,8 @@ def run_until(
                 step,
             )
             assert driver.poll() is None, (journey.file.parent / f"{step}.txt").read_text()
-            driver.send_signal(sign)
+            # Ctrl-C in a terminal goes to all processes of the command.
+            os.killpg(driver.pid, sign) if sign == signal.SIGINT else driver.send_signal(sign)
             journey.code[step] = driver.wait(timeout=60)
         finally:
             if driver.poll() is None:
@@ -240,8 +241,11 @@ def test_finished_trials_are_not_run_again(journey: Journey) -> None:
 def test_an_unfinished_trial_goes_on_with_its_number_parameters_and_run(journey: Journey) -> None:
     for step, later in (("killed", "finished"), ("interrupted", "finished")):
         for record in journey.records[step]:
-            assert journey.records[later][record.number].params == record.params
+            # A driver may have died while it drew up the parameters of a trial: those it had stay.
+            assert record.params.items() <= journey.records[later][record.number].params.items()
             name = f"{record.number:04d}"
+            if not record.progress.epochs:
+                continue
             assert journey.trial_runs(later)[name].info.run_id == journey.trial_runs(step)[name].info.run_id
 
 

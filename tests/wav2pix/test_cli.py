@@ -70,6 +70,12 @@ def test_a_typo_in_a_setting_names_the_right_one(tiny_data: Path, tmp_path: Path
     assert not (tmp_path / "run").exists()
 
 
+def test_a_setting_of_another_component_is_refused_as_such(tiny_data: Path, tmp_path: Path) -> None:
+    changed = ["--set", "encoder.type=segan", "--set", "encoder.norm=4"]
+    error = wav2pix("train", "--data", tiny_data, "--out", tmp_path / "run", *changed, status=1)
+    assert "the chosen encoder.type has no setting 'norm'" in error
+
+
 def test_a_folder_that_is_no_run_is_left_alone(tiny_data: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     error = wav2pix("train", "--data", tiny_data, "--out", tmp_path, *TINY, status=1)

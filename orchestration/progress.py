@@ -37,7 +37,6 @@ class Progress:
         self._records = {record.number: record for record in records if record.state != "running"}
         self._console = console
         self._started = time.monotonic()
-        self._live: Live | None = None
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -45,9 +44,7 @@ class Progress:
         if not self._console.is_terminal:
             yield
             return
-        with Live(
-            get_renderable=self.render, console=self._console, refresh_per_second=2, transient=True
-        ) as self._live:
+        with Live(get_renderable=self.render, console=self._console, refresh_per_second=2, transient=True):
             yield
 
     def started(self, record: TrialRecord) -> None:

@@ -72,7 +72,7 @@ def save(folder: Path, state: State, metrics: Mapping[str, float], data_hash: st
     }
     info = ModelInfo(state.model.config, state.model.identities, data_hash, state.epoch, dict(metrics))
     with new_folder(folder) as temporary:
-        write_model(temporary, state.best_model, info)
+        write_model(temporary, state.inference_model, info)
         save_file(tensors, temporary / "training.safetensors")
         _write_json(temporary / "training.json", training)
 
@@ -91,7 +91,7 @@ def restore(folder: Path, state: State) -> None:
     tensors = _read_tensors(folder / "training.safetensors")
     training = _read_json(folder / "training.json")
     source = folder / "training.safetensors"
-    load_strictly(state.best_model, weights, folder / "model.safetensors")
+    load_strictly(state.inference_model, weights, folder / "model.safetensors")
     if state.average is not None:
         load_strictly(state.model, _under("model", tensors), source)
     load_strictly(state.discriminator, _under("discriminator", tensors), source)

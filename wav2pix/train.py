@@ -45,7 +45,7 @@ class State:
     step: int = 0
 
     @property
-    def best_model(self) -> Wav2Pix:
+    def inference_model(self) -> Wav2Pix:
         """The moving average where there is one: what is evaluated and exported."""
         return self.average or self.model
 
@@ -202,7 +202,7 @@ class Epoch:
 
     def pictures(self, num_pairs: int = 8) -> npt.NDArray[np.uint8]:
         """(H, W, 3) grid of held-out faces, real above generated."""
-        return comparison_grid(self._state.best_model, self._data, "validation", num_pairs)
+        return comparison_grid(self._state.inference_model, self._data, "validation", num_pairs)
 
 
 def fit(config: TrainConfig, data: Dataset, resume: Path | None = None) -> Iterator[Epoch]:
@@ -271,7 +271,7 @@ def _check_finite(sums: dict[str, Tensor], epoch: int) -> None:
 
 
 def _evaluate(state: State, data: Dataset, judge: Judge) -> dict[str, float]:
-    report = evaluate(state.best_model, data, "validation", judge, state.model.config.evaluation.max_pairs)
+    report = evaluate(state.inference_model, data, "validation", judge, state.model.config.evaluation.max_pairs)
     if report.spread < COLLAPSED_STD:
         raise TrainingDiverged(
             state.epoch,

@@ -43,7 +43,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
 ) -> None:
     """Train a model; Ctrl-C stops it, the same command with --resume goes on."""
-    chosen = _parse_settings(settings or [])
+    chosen = parse_settings(settings or [])
     config = make_config(preset, chosen if epochs is None else chosen | {"epochs": epochs})
     from wav2pix.data import open_dataset
     from wav2pix.run import RunFolder, train_in_folder
@@ -122,7 +122,12 @@ def import_checkpoint(
     typer.echo(out)
 
 
-def _parse_settings(items: list[str]) -> dict[str, Any]:
+def parse_settings(items: list[str]) -> dict[str, Any]:
+    """Settings by dotted path, from ``KEY=VALUE`` each.
+
+    Raises:
+        ConfigError: one is not of that form.
+    """
     settings: dict[str, Any] = {}
     for item in items:
         key, separator, value = item.partition("=")

@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: setup sweep test check format clean
+.PHONY: setup sweep test check format cluster clean
 
 setup: $(VENV)/.torch-$(TORCH) $(VENV)/.packages
 
@@ -51,6 +51,10 @@ check: setup
 format: setup
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+# A SLURM cluster of three hosts on this machine, as root on Debian or Ubuntu. Stops with Ctrl-C.
+cluster: setup
+	@$(BIN)/python -m tests.cluster
 
 clean:
 	rm -rf $(VENV) data runs

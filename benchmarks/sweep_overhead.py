@@ -144,7 +144,7 @@ def run_side(which: str, trials: int) -> None:
     with tempfile.TemporaryDirectory(prefix="overhead-") as name:
         if which == "ours":
             # As it is in a storage folder with a sweep in it; in a process of its own, for the imports.
-            make = "import sys; from orchestration.tracking import make_database; make_database(sys.argv[1])"
+            make = "import sys; from orchestration.embedded import make_database; make_database(sys.argv[1])"
             subprocess.run([sys.executable, "-c", make, f"sqlite:///{name}/runs/mlflow.db"], check=True)
         started = time.perf_counter()
         trials_s = getattr(sweep_overhead, f"run_{which}")(trials, Path(name))

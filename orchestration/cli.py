@@ -5,7 +5,6 @@ Functions parse, call and print. What is slow to import is imported when a comma
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,21 +12,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from orchestration.errors import OrchestrationError, SweepError
+from orchestration import cluster_cli  # noqa: F401 - adds its commands
+from orchestration.cli_parts import (
+    DryRunOption,
+    FileArgument,
+    JsonOption,
+    NameArgument,
+    StorageOption,
+    cluster_app,
+    print_json,
+    read_named,
+    sweep_app,
+)
+from orchestration.errors import OrchestrationError
+from slurm.errors import SlurmError
 from wav2pix.cli import app
 from wav2pix.errors import Wav2PixError
 
 if TYPE_CHECKING:
     from orchestration.driver import Result
 
-sweep_app = typer.Typer(no_args_is_help=True, help="Hyperparameter sweeps.")
 app.add_typer(sweep_app, name="sweep")
-
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Sweep file (YAML).")]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a sweep, or its file.")]
-StorageOption = Annotated[Path, typer.Option("--storage", help="Folder that holds sweeps.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
+app.add_typer(cluster_app, name="cluster")
 
 
 @app.callback()
@@ -44,7 +50,7 @@ def main() -> None:
     app.pretty_exceptions_enable = False
     try:
         app(arguments, prog_name="wav2pix")
-    except (OrchestrationError, Wav2PixError) as error:
+    except (OrchestrationError, SlurmError, Wav2PixError) as error:
         if "--debug" in sys.argv:
             raise
         typer.echo(error, err=True)
@@ -72,7 +78,7 @@ def run(file: FileArgument, dry_run: DryRunOption = False, as_json: JsonOption =
     # Bound to this stream: Ray's own words are sent elsewhere while trials run.
     console = Console(file=sys.stderr if as_json else sys.stdout)
     if dry_run:
-        _print_json(plan.rows()) if as_json else tables.print_plan(plan, console)
+        print_json(plan.rows()) if as_json else tables.print_rows(plan.rows(), console)
         return
     records = driver.read_sweep(plan.folder).records if plan.folder.record.is_file() else []
     console.print(_opening(plan.num_trials, plan.num_finished, plan.spec.name), highlight=False)
@@ -84,7 +90,7 @@ def run(file: FileArgument, dry_run: DryRunOption = False, as_json: JsonOption =
         console.print(f"Stopped. Go on with: wav2pix sweep run {file}", highlight=False)
         raise typer.Exit(130) from None
     if as_json:
-        _print_json(_comparison(result))
+        print_json(_comparison(result))
     else:
         tables.print_comparison(result, console)
         tables.print_best(result, console)
@@ -104,21 +110,23 @@ def list_sweeps(storage: StorageOption = Path("runs"), as_json: JsonOption = Fal
     from orchestration.folders import Storage
 
     rows = [tables.status_of(driver.read_sweep(folder)) for folder in Storage(storage).sweeps()]
-    _print_json(rows) if as_json else tables.print_statuses(rows, Console())
+    print_json(rows) if as_json else tables.print_statuses(rows, Console())
 
 
 @sweep_app.command()
-def status(name: NameArgument, storage: StorageOption = Path("runs"), as_json: JsonOption = False) -> None:
-    """How far a sweep is."""
-    from orchestration import tables
+def status(
+    name: NameArgument,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep it on the screen; Ctrl-C ends that.")] = False,
+    storage: StorageOption = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """How far a sweep is, and what its jobs do."""
+    from orchestration import status_view
 
-    result = _read(name, storage)
     if as_json:
-        _print_json(tables.status_of(result))
+        print_json(status_view.dump(read_named(name, storage)))
         return
-    console = Console()
-    tables.print_statuses([tables.status_of(result)], console)
-    tables.print_best(result, console)
+    status_view.show(lambda: read_named(name, storage), Console(), keep=watch)
 
 
 @sweep_app.command()
@@ -131,8 +139,8 @@ def compare(
     """Trials from best to worst, with the parameters that differ."""
     from orchestration import tables
 
-    result = _read(name, storage)
-    _print_json(_comparison(result)[:limit]) if as_json else tables.print_comparison(result, Console(), limit)
+    result = read_named(name, storage)
+    print_json(_comparison(result)[:limit]) if as_json else tables.print_comparison(result, Console(), limit)
 
 
 @sweep_app.command()
@@ -140,12 +148,12 @@ def best(name: NameArgument, storage: StorageOption = Path("runs"), as_json: Jso
     """The best trial and why; with several objectives all that none beats."""
     from orchestration import results, tables
 
-    result = _read(name, storage)
+    result = read_named(name, storage)
     winners = results.best(result.records, result.spec.goals)
     if as_json:
         rows = {row["trial"]: row for row in _comparison(result)}
         why = results.why(result.records, result.spec.goals)
-        _print_json({"best": [rows[record.number] for record in winners], "why": why})
+        print_json({"best": [rows[record.number] for record in winners], "why": why})
         return
     console = Console()
     tables.print_best(result, console)
@@ -164,22 +172,9 @@ def export(
     """Write the best trial's weights, configuration, card and pictures to a folder."""
     from orchestration.export import export_trial
 
-    record = export_trial(_read(name, storage), trial, out)
+    record = export_trial(read_named(name, storage), trial, out)
     typer.echo(f"{out}: trial {record.number}, epoch {record.progress.epoch}")
     typer.echo(f"Draw a face: wav2pix generate --model {out} speech.wav --out face.png")
-
-
-def _read(name: str, storage: Path) -> Result:
-    from orchestration.driver import read_sweep
-    from orchestration.folders import Storage
-    from orchestration.load import load_spec
-
-    if name.endswith((".yaml", ".yml")):
-        spec = load_spec(Path(name))
-        name, storage = spec.name, spec.storage
-    if "/" in name or name in ("", ".", ".."):
-        raise SweepError(f"'{name}' is no name of a sweep; see `wav2pix sweep list`")
-    return read_sweep(Storage(storage).sweep(name))
 
 
 def _comparison(result: Result) -> list[dict[str, Any]]:
@@ -194,7 +189,3 @@ def _opening(num_trials: int, num_finished: int, name: str) -> str:
     if num_finished:
         return f"Sweep '{name}' goes on: {num_finished} of {num_trials} trials are finished."
     return f"Sweep '{name}': {num_trials} trials."
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=1))

@@ -1,4 +1,4 @@
-"""The driver of a sweep on this machine: plan it, run what is left of it, leave its books in order.
+"""The driver of a sweep: plan it, run what is left of it, leave its books in order.
 
 Everything that is slow to import is imported only when there is a trial to run, so that a sweep that is
 complete says so at once.
@@ -6,33 +6,35 @@ complete says so at once.
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestration import results, space
+from orchestration import space
+from orchestration.books import clean_up, close_sweep, died_here, open_runs, open_sweep
 from orchestration.errors import TrackingError
 from orchestration.folders import SCRATCH_PREFIX, Storage, SweepFolder
 from orchestration.identity import SweepRecord, claim, same_sweep
-from orchestration.ledger import Ledger, Watcher, reconcile
+from orchestration.ledger import Ledger, Watcher
 from orchestration.lock import hold, is_held
 from orchestration.provenance import running_code
+from orchestration.ray_at import LocalRay, RayAt, RemoteRay
 from orchestration.records import TrialRecord
-from orchestration.report import keep_best_picture, write_table
-from orchestration.runs import Outcome, Target, Tracker, tracking_target, tracking_uri
-from orchestration.session import Context, Trainer, Wav2PixTrainer, Work
+from orchestration.runs import Target, tracking_target, tracking_uri
+from orchestration.snapshot import Snapshot, SnapshotKeeper
 from orchestration.spec import SweepSpec
-from orchestration.sqlite import make_whole
-from orchestration.storage import FolderStore
-from orchestration.study import Study
+from orchestration.sqlite import make_whole, set_journal
+from orchestration.work import Context, Trainer, Wav2PixTrainer, Work
 from wav2pix.data import open_dataset
+
+if TYPE_CHECKING:
+    from orchestration.study import Study
 
 MAX_TEMPORARY_PATH = 24
 
@@ -106,50 +108,64 @@ def make_plan(spec: SweepSpec) -> Plan:
     data = open_dataset(spec.data)
     folder = Storage(spec.storage).sweep(spec.name)
     same_sweep(folder, spec, data.content_hash, tracking_uri(spec.tracking.uri))
-    finished = sum(record.state != "running" for record in _read_study(spec, folder)[0])
+    finished = sum(record.state != "running" for record in _load_snapshot(spec, folder).records)
     return Plan(spec, data.content_hash, len(data), len(data.identities), space.num_trials(spec), finished)
 
 
-def run_sweep(plan: Plan, watcher: Watcher, trainer: Trainer | None = None) -> Result:
+def read_sweep(folder: SweepFolder) -> Result:
+    """How a sweep stands, from its folder alone; closes what a driver that died on this host left open."""
+    record = SweepRecord.load(folder)
+    if died_here(folder) and not is_held(folder.lock):
+        # How it stands is known without the tracking store, which may be away for now.
+        with suppress(TrackingError), hold(folder.lock, f"sweep '{folder.name}'", wait_s=1):
+            clean_up(folder, record, _read_study(record.spec, folder))
+    snapshot = _load_snapshot(record.spec, folder)
+    return Result(record.spec, folder, snapshot.records, snapshot.num_left)
+
+
+def run_sweep(
+    plan: Plan,
+    watcher: Watcher,
+    trainer: Trainer | None = None,
+    ray_at: RemoteRay | None = None,
+    stop: threading.Event | None = None,
+    problem: Callable[[], str] = str,
+) -> Result:
     """Run what is left of a sweep; safe to call again after any kind of end.
 
+    Args:
+        plan: what is to be done.
+        watcher: is told of everything.
+        trainer: what a trial runs; without it this project's.
+        ray_at: a Ray to run the trials; without it one is started on this machine.
+        stop: ends the sweep early, as Ctrl-C does, once it is set. Without it SIGINT and SIGTERM do.
+        problem: is asked now and then for what keeps the sweep from going on; nothing: an empty text.
+
     Raises:
-        SweepError: another process runs it, or its folder holds a sweep of other settings.
+        SweepError: another process runs it, its folder holds a sweep of other settings, or there is a problem.
         TrackingError: the tracking store cannot be reached.
     """
-    spec, folder = plan.spec, plan.folder
+    spec, folder = plan.spec, SweepFolder(plan.folder.root.absolute())
+    folder.make()
     with hold(folder.lock, f"sweep '{spec.name}'", wait_s=1):
         uri = tracking_uri(spec.tracking.uri)
         record = claim(folder, spec, plan.data_hash, uri)
-        _clean_up(folder, record)
-        make_whole(folder.study, lambda partial: Study(spec, f"sqlite:///{partial.absolute()}").close())
-        with closing(Study(spec, study_url(folder))) as study:
+        _make_study(spec, folder, on_network=ray_at is not None)
+        if folder.open_runs.is_file():
+            clean_up(folder, record, _read_study(spec, folder))
+        with closing(_open_study(spec, folder)) as study:
             study.start()
             problems: list[str] = []
             if study.num_left:
                 target = tracking_target(uri, Storage(spec.storage), spec.name, record.sweep_id)
-                trainer = trainer or Wav2PixTrainer()
-                work = Work(spec, spec.data.absolute(), plan.data_hash, running_code(), trainer)
-                problems = _run_trials(study, work, folder, target, watcher)
-            return Result(spec, folder, study.records(), study.num_left, tuple(problems))
+                sweep = _Sweep(study, _work(plan, trainer), folder, target)
+                problems = sweep.run(watcher, ray_at or LocalRay(), stop, problem)
+            return Result(plan.spec, plan.folder, study.records(), study.num_left, tuple(problems))
 
 
-def read_sweep(folder: SweepFolder) -> Result:
-    """How a sweep stands, from its folder alone; closes what a driver that died left open."""
-    record = SweepRecord.load(folder)
-    if folder.open_runs.is_file() and not is_held(folder.lock):
-        # How it stands is known without the tracking store, which may be away for now.
-        with suppress(TrackingError), hold(folder.lock, f"sweep '{folder.name}'", wait_s=1):
-            _clean_up(folder, record)
-    return Result(record.spec, folder, *_read_study(record.spec, folder))
-
-
-def _read_study(spec: SweepSpec, folder: SweepFolder) -> tuple[list[TrialRecord], int]:
-    """The trials that were started, and how many are left."""
-    if not folder.study.is_file():
-        return [], space.num_trials(spec)
-    with closing(Study(spec, study_url(folder))) as study:
-        return study.records(), study.num_left
+def _work(plan: Plan, trainer: Trainer | None) -> Work:
+    data = plan.spec.data.absolute()
+    return Work(plan.spec, data, plan.data_hash, running_code(), trainer or Wav2PixTrainer())
 
 
 def study_url(folder: SweepFolder) -> str:
@@ -157,101 +173,66 @@ def study_url(folder: SweepFolder) -> str:
     return f"sqlite:///{folder.study.absolute()}"
 
 
-def _run_trials(study: Study, work: Work, folder: SweepFolder, target: Target, watcher: Watcher) -> list[str]:
-    scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=_short_folder()))
-    with _open_runs(folder, scratch), ThreadPoolExecutor(1) as pool:
-        from orchestration import sweep  # noqa: PLC0415 - imports ray
+def _make_study(spec: SweepSpec, folder: SweepFolder, on_network: bool) -> None:
+    """The database, if there is none, fit for the file system that it is on."""
+    from orchestration.study import Study  # noqa: PLC0415 - imports optuna
 
-        # While Ray starts, which is waiting mostly; making a tracking database takes as long.
-        tracker = pool.submit(_open_sweep, target, work, folder, scratch)
-        ledger = Ledger(study, tracker, FolderStore(folder.root), watcher)
-        try:
-            sweep.run_trials(ledger, study.num_left, Context(work, folder, target, scratch))
-        finally:
-            ledger.finish()
-            _close_sweep(tracker.result(), work.spec, folder, study)
-        return ledger.problems
+    make_whole(folder.study, lambda partial: Study(spec, f"sqlite:///{partial.absolute()}").close())
+    set_journal(folder.study, "delete" if on_network else "wal")
+
+
+def _open_study(spec: SweepSpec, folder: SweepFolder) -> Study:
+    from orchestration.study import Study  # noqa: PLC0415 - imports optuna
+
+    return Study(spec, study_url(folder))
+
+
+def _read_study(spec: SweepSpec, folder: SweepFolder) -> Snapshot:
+    """How the sweep stands in truth. Holds the lock."""
+    with closing(_open_study(spec, folder)) as study:
+        return Snapshot(study.records(), study.num_left, time.time())
+
+
+def _load_snapshot(spec: SweepSpec, folder: SweepFolder) -> Snapshot:
+    """How the sweep stands as its driver last said."""
+    return Snapshot.load(folder.snapshot) or Snapshot([], space.num_trials(spec), time.time())
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """A sweep with trials left to run."""
+
+    study: Study
+    work: Work
+    folder: SweepFolder
+    target: Target
+
+    def run(
+        self, watcher: Watcher, ray_at: RayAt, stop: threading.Event | None, problem: Callable[[], str]
+    ) -> list[str]:
+        """Run them; what could not be tracked."""
+        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=_short_folder()))
+        keeper = SnapshotKeeper(self.folder.snapshot, self._standing)
+        with open_runs(self.folder, scratch), ThreadPoolExecutor(1) as pool:
+            from orchestration import sweep  # noqa: PLC0415 - imports ray
+
+            # While Ray starts, which is waiting mostly; making a tracking database takes as long.
+            tracker = pool.submit(open_sweep, self.target, self.work, self.folder, scratch)
+            ledger = Ledger(self.study, tracker, watcher, keeper, self.work.spec.max_failures)
+            context = Context(self.work, self.folder, self.target, scratch)
+            try:
+                sweep.run_trials(ledger, self.study.num_left, context, ray_at, stop, problem)
+            finally:
+                ledger.finish()
+                snapshot = Snapshot(*self._standing(), time.time())
+                close_sweep(tracker.result(), self.work.spec, self.folder, snapshot)
+            return ledger.problems
+
+    def _standing(self) -> tuple[list[TrialRecord], int]:
+        return self.study.records(), self.study.num_left
 
 
 def _short_folder() -> Path:
     """A temporary folder whose path leaves room for the names of Ray's sockets: 107 bytes in all."""
     folder = Path(tempfile.gettempdir())
     return folder if len(str(folder)) <= MAX_TEMPORARY_PATH else Path("/tmp")  # noqa: S108 - mkdtemp is private
-
-
-def _open_sweep(target: Target, work: Work, folder: SweepFolder, scratch: Path) -> Tracker:
-    """The run of the sweep itself, which also makes the database before any trial wants it."""
-    from orchestration.tracking import MlflowTracker  # noqa: PLC0415 - imports mlflow
-
-    spec = work.spec
-    tracker = MlflowTracker(target)
-    run = tracker.open(None)
-    goals = ", ".join(f"{goal.direction} {goal.metric}" for goal in spec.goals)
-    note = (
-        f"{spec.trials} trials of preset {spec.preset} on {spec.data}: {goals} over {', '.join(spec.search)}."
-    )
-    params = {
-        "preset": spec.preset,
-        "sampler": spec.sampler.type,
-        "scheduler": spec.scheduler.type,
-        "objective": goals,
-        "epochs": spec.epochs,
-        "seed": spec.seed,
-    }
-    tags = {"mlflow.note.content": note, "wav2pix.data_hash": work.data_hash}
-    tags |= {"mlflow.source.git.commit": work.code.commit} if work.code.commit else {}
-    run.describe(params, tags)
-    replace(SweepRecord.load(folder), tracked=True).save(folder)
-    run.attach(folder.record)
-    if work.code.diff:
-        path = scratch / "code.diff"
-        path.write_text(work.code.diff)
-        run.attach(path)
-    return tracker
-
-
-def _close_sweep(tracker: Tracker, spec: SweepSpec, folder: SweepFolder, study: Study) -> None:
-    run = tracker.open(None)
-    records = study.records()
-    best = results.best(records, spec.goals)
-    if best:
-        run.log(sum(record.state != "running" for record in records), results.summary(best[0], spec.goals))
-        run.describe({}, {"wav2pix.best_trial": f"{best[0].number:04d}"})
-        if keep_best_picture(FolderStore(folder.root), best[0], folder):
-            run.attach(folder.best_picture)
-    run.attach(write_table(folder, records, spec))
-    tracker.close(None, _sweep_outcome(records, study.num_left))
-
-
-def _sweep_outcome(records: list[TrialRecord], num_left: int) -> Outcome:
-    if num_left:
-        return "interrupted"
-    return "failed" if all(record.state == "failed" for record in records) else "complete"
-
-
-@contextmanager
-def _open_runs(folder: SweepFolder, scratch: Path) -> Iterator[None]:
-    """As long as its file is there, runs may be open and Ray's files lie about."""
-    folder.open_runs.write_text(json.dumps({"pid": os.getpid(), "scratch": str(scratch)}))
-    try:
-        yield
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    folder.open_runs.unlink()
-
-
-def _clean_up(folder: SweepFolder, record: SweepRecord) -> None:
-    """After a driver that died: close its runs as the study says and remove Ray's files. Holds the lock."""
-    if not folder.open_runs.is_file():
-        return
-    from orchestration.tracking import MlflowTracker  # noqa: PLC0415 - imports mlflow
-
-    scratch = Path(json.loads(folder.open_runs.read_text())["scratch"])
-    if scratch.name.startswith(SCRATCH_PREFIX):
-        shutil.rmtree(scratch, ignore_errors=True)
-    if record.tracked:
-        storage = Storage(folder.root.parent)
-        tracker = MlflowTracker(tracking_target(record.tracking_uri, storage, folder.name, record.sweep_id))
-        records, num_left = _read_study(record.spec, folder)
-        reconcile(tracker, records, _sweep_outcome(records, num_left))
-    folder.open_runs.unlink()

@@ -21,3 +21,15 @@ class StorageError(OrchestrationError):
 
 class TrackingError(OrchestrationError):
     """The tracking store cannot be reached or refuses."""
+
+
+class TrialFailed(OrchestrationError):
+    """Stands for an exception of a trial: this one any process can be told of, the other maybe not."""
+
+
+class TrialLost(OrchestrationError):
+    """A trial cannot go on in this place, through no fault of its own; it can in another."""
+
+
+class TrialTurnedAway(TrialLost):
+    """A trial did not even begin in this place, which is about to end. It says nothing about the trial."""

@@ -14,8 +14,8 @@ from orchestration.errors import SweepError
 from orchestration.folders import checkpoint_key, trial_key
 from orchestration.identity import SweepRecord
 from orchestration.records import TrialRecord
-from orchestration.session import Trainer, Wav2PixTrainer
 from orchestration.storage import FolderStore
+from orchestration.work import Trainer, Wav2PixTrainer
 from wav2pix.files import new_folder
 
 # An export is recognised by this file, and only an export is ever replaced.

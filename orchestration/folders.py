@@ -46,6 +46,11 @@ class SweepFolder:
         """The sweep's name."""
         return self.root.name
 
+    def make(self) -> None:
+        """Make the folder, for its owner only."""
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, exist_ok=True)
+
     @property
     def record(self) -> Path:
         """What was started here: the spec, its identity, where it is tracked."""
@@ -55,6 +60,11 @@ class SweepFolder:
     def study(self) -> Path:
         """Optuna's database: parameters, results and state of every trial."""
         return self.root / "study.db"
+
+    @property
+    def snapshot(self) -> Path:
+        """How every trial stands, for whoever wants to look."""
+        return self.root / "trials.json"
 
     @property
     def lock(self) -> Path:
@@ -79,6 +89,15 @@ class SweepFolder:
     def trial_lock(self, number: int) -> Path:
         """Held by the process that runs a trial."""
         return self.root / trial_key(number) / ".lock"
+
+    def trial_log(self, number: int) -> Path:
+        """What a trial says of itself."""
+        return self.root / trial_key(number) / "log.txt"
+
+    @property
+    def cluster(self) -> Path:
+        """What belongs to the jobs of a sweep that was submitted to a cluster."""
+        return self.root / "cluster"
 
     @property
     def best_picture(self) -> Path:

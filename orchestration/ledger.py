@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from orchestration.records import TrialRecord
+from orchestration.records import Report, TrialRecord
 from orchestration.runs import Outcome, Tracker, Writer
-from orchestration.session import Report, read_failure
-from orchestration.storage import ArtifactStore
-from orchestration.study import Assignment, Study
+from orchestration.snapshot import SnapshotKeeper
+
+if TYPE_CHECKING:
+    # It imports optuna, and who only looks at a sweep has no need of that.
+    from orchestration.study import Assignment, Study
 
 FLUSH_S = 60.0
+# A trial that is lost so often in a row, without an epoch in between, may be what ends its nodes.
+MAX_LOSSES_WITHOUT_PROGRESS = 5
 
 
 class Watcher(Protocol):
     """Someone who wants to know what happens, such as a table on a screen."""
 
     def started(self, record: TrialRecord) -> None: ...
-    def advanced(self, record: TrialRecord) -> None: ...
+    def advanced(self, record: TrialRecord) -> None:
+        """A trial has another epoch, or had a setback that it survives."""
+
     def ended(self, record: TrialRecord) -> None: ...
 
 
@@ -29,24 +35,35 @@ class Ledger:
     Args:
         study: where trials come from.
         tracker: is still being opened, which takes seconds.
-        store: where trials leave word of failures.
         watcher: is told of everything.
+        snapshot: is kept up to date.
+        max_failures: that a trial may survive.
 
     Attributes:
         problems: what could not be tracked.
     """
 
-    def __init__(self, study: Study, tracker: Future[Tracker], store: ArtifactStore, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        study: Study,
+        tracker: Future[Tracker],
+        watcher: Watcher,
+        snapshot: SnapshotKeeper,
+        max_failures: int,
+    ) -> None:
         self._study = study
         self._tracker = tracker
-        self._store = store
         self._watcher = watcher
+        self._snapshot = snapshot
+        self._max_failures = max_failures
         self._writer = Writer()
         self._numbers: dict[str, int] = {}
+        self._reasons: dict[str, str] = {}
         self.problems: list[str] = []
 
     def check(self) -> None:
-        """Nothing, or what went wrong in opening the tracking store: called now and then."""
+        """Called now and then: writes what is due, and raises what went wrong in opening the tracking store."""
+        self._snapshot.tick()
         if self._tracker.done():
             self._tracker.result()
 
@@ -55,6 +72,7 @@ class Ledger:
         assignment = self._study.ask()
         self._numbers[trial_id] = assignment.number
         self._watcher.started(self._study.record(assignment.number))
+        self._snapshot.change()
         return assignment
 
     def report(self, trial_id: str, text: str) -> bool:
@@ -63,6 +81,7 @@ class Ledger:
         number = self._numbers[trial_id]
         prune = self._study.report(number, report.history, report.progress)
         self._watcher.advanced(self._study.record(number))
+        self._snapshot.change()
         return prune
 
     def end(self, trial_id: str, text: str) -> None:
@@ -73,16 +92,33 @@ class Ledger:
         self._study.report(number, report.history, report.progress)
         if report.is_last:
             self._study.complete(number)
+        self._snapshot.change()
         self._close(number)
 
-    def fail(self, trial_id: str) -> None:
-        """A trial has failed for good."""
+    def failed(self, trial_id: str, reason: str) -> bool:
+        """A trial has failed; whether it may go on."""
+        self._reasons[trial_id] = reason
+        count = self._study.add_failure(self._numbers[trial_id], reason)
+        return self._goes_on(trial_id, count <= self._max_failures)
+
+    def lost(self, trial_id: str, reason: str) -> bool:
+        """A trial has lost its place, which is no failure; whether it may go on."""
+        count = self._study.add_loss(self._numbers[trial_id])
+        self._reasons[trial_id] = (
+            f"lost {count} times in a row before it finished an epoch, which may be its own doing: {reason}"
+        )
+        return self._goes_on(trial_id, count < MAX_LOSSES_WITHOUT_PROGRESS)
+
+    def give_up(self, trial_id: str) -> None:
+        """A trial has failed for good, of what was said last."""
         number = self._numbers[trial_id]
-        self._study.fail(number, read_failure(self._store, number))
+        self._study.fail(number, self._reasons[trial_id])
+        self._snapshot.change()
         self._close(number)
 
     def finish(self) -> None:
         """No more trials in this process: those still running were interrupted."""
+        self._snapshot.flush()
         if self._tracker.exception():
             return
         for number in self._numbers.values():
@@ -90,6 +126,12 @@ class Ledger:
                 self._close(number)
         self._writer.close(FLUSH_S)
         self.problems += self._writer.problems
+
+    def _goes_on(self, trial_id: str, it_may: bool) -> bool:
+        if it_may:
+            self._watcher.advanced(self._study.record(self._numbers[trial_id]))
+            self._snapshot.change()
+        return it_may
 
     def _close(self, number: int) -> None:
         record = self._study.record(number)

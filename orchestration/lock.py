@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,13 +26,13 @@ def hold(path: Path, what: str, wait_s: float = 0) -> Iterator[None]:
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         deadline = time.monotonic() + wait_s
-        while not _try(handle):
+        while not _try(handle, fcntl.LOCK_EX):
             if time.monotonic() >= deadline:
-                pid = os.pread(handle, 32, 0).decode(errors="replace").strip()
-                raise SweepError(f"{what} is in use by process {pid or '?'}; wait for it or end it")
+                holder = os.pread(handle, 256, 0).decode(errors="replace").strip()
+                raise SweepError(f"{what} is in use by process {holder or '?'}; wait for it or end it")
             time.sleep(POLL_S)
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(handle, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
         os.close(handle)
@@ -43,14 +44,15 @@ def is_held(path: Path) -> bool:
         return False
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return not _try(handle)
+        # Network file systems give no exclusive lock of a file that is open for reading only.
+        return not _try(handle, fcntl.LOCK_SH)
     finally:
         os.close(handle)
 
 
-def _try(handle: int) -> bool:
+def _try(handle: int, kind: int) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -52,16 +52,19 @@ class Progress:
         self._records[record.number] = record
 
     def advanced(self, record: TrialRecord) -> None:
-        """A trial finished an epoch."""
+        """A trial finished an epoch, or had a setback that it survives."""
+        before = self._records.get(record.number, record)
         self._records[record.number] = record
+        if len(record.failures) > len(before.failures):
+            self._tell(record, f"failed and goes on: {record.failures[-1].splitlines()[0]}")
+        elif record.losses > before.losses:
+            self._tell(record, "lost its place and goes on in another")
 
     def ended(self, record: TrialRecord) -> None:
         """A trial is over, or was interrupted."""
         self._records[record.number] = record
-        if not self._console.is_terminal and record.state != "running":
-            self._console.print(
-                f"{self._elapsed()}  trial {record.number:>3}  {self._line(record)}", highlight=False
-            )
+        if record.state != "running":
+            self._tell(record, self._line(record))
 
     def render(self) -> RenderableType:
         """The table as it stands."""
@@ -84,6 +87,12 @@ class Progress:
                 settings,
             )
         return Group(table, Text(self._summary()))
+
+    def _tell(self, record: TrialRecord, what: str) -> None:
+        """A line where there is no table."""
+        if not self._console.is_terminal:
+            text = f"{self._elapsed()}  trial {record.number:>3}  {what}"
+            self._console.print(text, highlight=False, markup=False)
 
     def _summary(self) -> str:
         counts: Counter[str] = Counter(record.state for record in self._records.values())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestration.records import TrialRecord
-from orchestration.spec import Objective
+from orchestration.spec import Objective, Resources
 
 # Shown beside the objective where a trial has them: the measure and what it must be seen beside.
 SHOWN = ("kid", "identity_accuracy", "l1", "l1_mean_face", "sharpness", "diversity")
@@ -25,6 +25,8 @@ class Row:
     metrics: dict[str, float]
     params: dict[str, Any]
     seconds: float
+    failures: int
+    losses: int
     reason: str
 
     def dump(self) -> dict[str, Any]:
@@ -45,6 +47,8 @@ def compare(records: Sequence[TrialRecord], goals: Sequence[Objective]) -> list[
             metrics={key: record.progress.metrics[key] for key in SHOWN if key in record.progress.metrics},
             params={key: record.params[key] for key in differing if key in record.params},
             seconds=round(record.progress.seconds, 1),
+            failures=len(record.failures),
+            losses=record.losses,
             reason=record.reason,
         )
         for record in ranked(records, goals)
@@ -96,6 +100,11 @@ def why(records: Sequence[TrialRecord], goals: Sequence[Objective]) -> str:
 def summary(record: TrialRecord, goals: Sequence[Objective]) -> dict[str, float]:
     """The best trial's objectives, as metrics of the sweep."""
     return {f"best_{goal.metric}": value for goal, value in zip(goals, record.progress.values, strict=True)}
+
+
+def gpu_seconds(records: Sequence[TrialRecord], resources: Resources) -> float:
+    """That trials trained, times the GPUs that each of them has."""
+    return resources.gpus * sum(record.progress.seconds for record in records)
 
 
 def _dominates(one: TrialRecord, other: TrialRecord, goals: Sequence[Objective]) -> bool:

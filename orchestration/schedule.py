@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
@@ -22,20 +21,13 @@ class StudyScheduler(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]  # ray is half typed
         self._ledger = ledger
 
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The next one that is pending; one that is paused waits for a verdict."""
+        trials: list[Trial] = tune_controller.get_trials()
+        return next((trial for trial in trials if trial.status == Trial.PENDING), None)
+
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """After each epoch but the last."""
         del tune_controller
         prune = self._ledger.report(trial.trial_id, result["report"])
         return TrialScheduler.STOP if prune else TrialScheduler.CONTINUE
-
-
-class TrackingWatch(Callback):
-    """Lets the driver end a sweep whose tracking store turns out to be out of reach."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:
-        """Ten times a second."""
-        del iteration, trials, info
-        self._ledger.check()

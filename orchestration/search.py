@@ -36,7 +36,7 @@ class StudySearcher(Searcher):
     ) -> None:
         """The trial has ended: by itself, pruned, or for good by a failure."""
         if error:
-            self._ledger.fail(trial_id)
+            self._ledger.give_up(trial_id)
         elif result and "report" in result:
             self._ledger.end(trial_id, result["report"])
 

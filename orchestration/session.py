@@ -3,127 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import shutil
+import socket
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from PIL import Image
 
 from orchestration.checks import trial_config
-from orchestration.errors import OrchestrationError, StorageError
-from orchestration.folders import SweepFolder, checkpoint_epoch, checkpoint_key, trial_key
-from orchestration.provenance import Code
-from orchestration.records import Progress
-from orchestration.runs import BackgroundRun, Target, Tracker
-from orchestration.spec import SweepSpec
+from orchestration.folders import checkpoint_epoch, checkpoint_key, trial_key
+from orchestration.records import Progress, Report
+from orchestration.runs import BackgroundRun, Tracker
 from orchestration.storage import ArtifactStore
+from orchestration.trial_log import SILENT, epoch_line, this_job, this_place
+from orchestration.work import Epoch, Work
 from wav2pix.config import TrainConfig
-from wav2pix.errors import Wav2PixError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 FLUSH_S = 120.0
-
-
-class Epoch(Protocol):
-    """What :class:`wav2pix.train.Epoch` gives."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def metrics(self) -> dict[str, float]: ...
-    def save(self, folder: Path) -> None: ...
-    def pictures(self) -> npt.NDArray[np.uint8]: ...
-
-
-class Trainer(Protocol):
-    """What a trial runs."""
-
-    def fit(self, config: TrainConfig, data: Path, resume: Path | None) -> Iterator[Epoch]:
-        """Train on the data set in a folder, from a checkpoint if one is given, yielding after every epoch."""
-
-    def export(self, checkpoint: Path, out: Path) -> None:
-        """Write what inference needs of a checkpoint to the folder ``out``."""
-
-
-class Wav2PixTrainer:
-    """The trainer of this project. torch takes seconds to import, so only a trial does it."""
-
-    def fit(self, config: TrainConfig, data: Path, resume: Path | None) -> Iterator[Epoch]:
-        """See :class:`Trainer`."""
-        from wav2pix.data import open_dataset  # noqa: PLC0415 - imports torch
-        from wav2pix.train import fit  # noqa: PLC0415 - imports torch
-
-        yield from fit(config, open_dataset(data), resume)
-
-    def export(self, checkpoint: Path, out: Path) -> None:
-        """See :class:`Trainer`."""
-        from wav2pix.checkpoint import export_model  # noqa: PLC0415 - imports torch
-
-        export_model(checkpoint, out)
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a trial tells the driver after each epoch.
-
-    Attributes:
-        history: the objective by epoch: the new one, and after a resume the earlier ones too.
-        is_last: nothing comes after this.
-        problems: what could not be tracked.
-    """
-
-    progress: Progress
-    history: dict[int, float]
-    is_last: bool = False
-    problems: tuple[str, ...] = ()
-
-    def dump(self) -> str:
-        """As JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def parse(cls, text: str) -> Report:
-        """What :meth:`dump` wrote."""
-        tree = json.loads(text)
-        history = {int(epoch): value for epoch, value in tree["history"].items()}
-        return cls(Progress.parse(tree["progress"]), history, tree["is_last"], tuple(tree["problems"]))
-
-
-@dataclass(frozen=True)
-class Work:
-    """All that a worker must know of a sweep to run its trials."""
-
-    spec: SweepSpec
-    data: Path
-    data_hash: str
-    code: Code
-    trainer: Trainer = field(default_factory=Wav2PixTrainer)
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a worker is given.
-
-    Attributes:
-        work: what the trials share.
-        folder: of the sweep.
-        target: the runs of the sweep.
-        scratch: a folder on the local disk that the driver removes in the end.
-    """
-
-    work: Work
-    folder: SweepFolder
-    target: Target
-    scratch: Path
 
 
 class TrialSession:
@@ -136,6 +37,7 @@ class TrialSession:
         store: keeps checkpoints; the trial goes on from the newest one there.
         tracker: keeps the runs.
         scratch: for temporary files; without it where the system has them.
+        log: is told what happens.
     """
 
     def __init__(
@@ -146,12 +48,13 @@ class TrialSession:
         store: ArtifactStore,
         tracker: Tracker,
         scratch: Path | None = None,
+        log: logging.Logger = SILENT,
     ) -> None:
         self._work = work
         self._number = number
         self._params = params
         self._store = store
-        store.delete(f"{trial_key(number)}/failure.txt")
+        self._say = log
         self._config = _with_threads(trial_config(work.spec, params), work.spec.resources.cpus)
         self._scratch = tempfile.TemporaryDirectory(prefix="trial-", dir=scratch)
         self._folder = Path(self._scratch.name)
@@ -160,8 +63,12 @@ class TrialSession:
         self._history: list[dict[str, Any]] = []
         self._told = 0
         self._closed = False
+        self._place = {"host": socket.gethostname(), "job": this_job()}
+        log.info("on %s", this_place())
+        resume = self._restore()
+        log.info("goes on after epoch %d", self._progress.epochs) if resume else log.info("starts")
         self._describe()
-        self._epochs = work.trainer.fit(self._config, work.data, self._restore())
+        self._epochs = work.trainer.fit(self._config, work.data, resume)
 
     def step(self) -> Report:
         """Train one epoch, keep it, log it; after the last one wait until all is logged."""
@@ -172,20 +79,24 @@ class TrialSession:
         is_last = epoch is None or epoch.number >= self._config.epochs
         if is_last:
             self._attach_model()
-            self.close()
+            self.close("complete")
         return self._report(is_last)
 
-    def keep_error(self) -> None:
-        """Add the traceback of the exception that is being handled to the run."""
+    def fail(self) -> None:
+        """Add the traceback of the exception that is being handled to the run and close it."""
         path = self._folder / "error.txt"
         path.write_text(traceback.format_exc())
         self._run.attach(path)
+        self._say.exception("after epoch %d: failed", self._progress.epochs)
+        self.close("")
 
-    def close(self) -> None:
-        """Write what is left to the tracking store and tidy up; a second call does nothing."""
+    def close(self, why: str = "stopped, by the study or with the sweep") -> None:
+        """Say why, write what is left to the tracking store and tidy up; a second call does nothing."""
         if self._closed:
             return
         self._closed = True
+        if why:
+            self._say.info("after epoch %d: %s", self._progress.epochs, why)
         self._run.close(FLUSH_S)
         self._scratch.cleanup()
 
@@ -206,7 +117,8 @@ class TrialSession:
     def _take(self, epoch: Epoch, seconds: float) -> None:
         """Keep an epoch, forget those that are neither newest nor best, and log it."""
         number = epoch.number
-        entry = {"epoch": number, "metrics": dict(epoch.metrics), "seconds": seconds}
+        metrics = dict(epoch.metrics)
+        entry = {"epoch": number, "metrics": metrics, "seconds": seconds} | self._place
         self._note(entry)
         kept = self._folder / "epoch"
         epoch.save(kept / "checkpoint")
@@ -223,6 +135,8 @@ class TrialSession:
             picture = (kept / "pictures.png").rename(self._folder / f"epoch-{number:04d}.png")
             self._run.attach(picture, "pictures")
         shutil.rmtree(kept)
+        goals = [goal.metric for goal in self._work.spec.goals]
+        self._say.info(epoch_line(number, self._config.epochs, metrics, goals, seconds))
 
     def _note(self, entry: dict[str, Any]) -> None:
         """Add an epoch to the history and see whether it is the best so far."""
@@ -239,7 +153,8 @@ class TrialSession:
             epoch=entry["epoch"] if better else old.epoch,
             values=values if better else old.values,
             metrics=metrics if better else old.metrics,
-            seconds=old.seconds + entry["seconds"],
+            seconds_by_job=old.seconds_by_job
+            | {entry["job"]: old.seconds_by_job.get(entry["job"], 0.0) + entry["seconds"]},
         )
 
     def _report(self, is_last: bool) -> Report:
@@ -250,16 +165,21 @@ class TrialSession:
         return Report(self._progress, history, is_last, tuple(self._run.problems))
 
     def _log(self, entry: dict[str, Any]) -> None:
+        """Log the newest epoch of the history, if the tracking store has not seen it."""
+        gpus = self._work.spec.resources.gpus
+        spent = {"gpu_seconds": gpus * self._progress.seconds} if gpus else {}
         if entry["epoch"] > self._run.last_epoch:
-            self._run.log(entry["epoch"], entry["metrics"])
+            self._run.log(entry["epoch"], entry["metrics"] | spent)
 
     def _describe(self) -> None:
-        """Parameters, configuration, code and data: all that it takes to do the same again."""
+        """Parameters, configuration, code and data: all that it takes to do it again; and where it ran."""
+        places = [*self._history, self._place]
         tags = {
             "wav2pix.data_hash": self._work.data_hash,
             "wav2pix.searched": ", ".join(self._params),
-            "mlflow.source.git.commit": self._work.code.commit,
-        }
+            "wav2pix.hosts": ", ".join(dict.fromkeys(place["host"] for place in places)),
+            "wav2pix.slurm_jobs": ", ".join(dict.fromkeys(place["job"] for place in places if place["job"])),
+        } | self._work.code.tags
         config = self._config.model_dump(mode="json")
         self._run.describe(flatten(config), {key: value for key, value in tags.items() if value})
         path = self._folder / "config.json"
@@ -278,27 +198,6 @@ class TrialSession:
         self._work.trainer.export(self._folder / "best" / "checkpoint", self._folder / "model")
         self._run.attach(self._folder / "model", "model")
         self._run.describe({}, {"wav2pix.best_epoch": str(self._progress.epoch)})
-
-
-def write_failure(store: ArtifactStore, number: int, error: Exception) -> None:
-    """Leave word of why a trial failed, for the driver: an exception of ours says all in its message."""
-    known = isinstance(error, Wav2PixError | OrchestrationError)
-    reason = str(error) if known else f"{type(error).__name__}: {error}"
-    with tempfile.TemporaryDirectory(prefix="wav2pix-trial-") as folder:
-        path = Path(folder) / "failure.txt"
-        path.write_text(reason)
-        store.put(f"{trial_key(number)}/failure.txt", path)
-
-
-def read_failure(store: ArtifactStore, number: int) -> str:
-    """Why a trial failed. One that left no word had no time to."""
-    with tempfile.TemporaryDirectory(prefix="wav2pix-trial-") as folder:
-        path = Path(folder) / "failure.txt"
-        try:
-            store.get(f"{trial_key(number)}/failure.txt", path)
-        except StorageError:
-            return "its process was killed, or ran out of memory"
-        return path.read_text()
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

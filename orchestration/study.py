@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import random
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,11 +20,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestration import space
 from orchestration.checks import default_values
+from orchestration.methods import new_pruner, new_sampler
 from orchestration.records import Progress, State, TrialRecord
 from orchestration.spec import (
     AnyParameter,
-    AnySampler,
-    AnyScheduler,
     Categorical,
     Integer,
     LogUniform,
@@ -68,7 +66,7 @@ class Study:
             study_name=spec.name,
             storage=self._storage,
             directions=[goal.direction for goal in spec.goals],
-            pruner=_pruner(spec.scheduler, spec.epochs),
+            pruner=new_pruner(spec.scheduler, spec.epochs),
             load_if_exists=True,
         )
         self._left_running: list[int] = []
@@ -105,11 +103,11 @@ class Study:
         if self._left_running:
             frozen = self._frozen(self._left_running.pop(0))
             # A trial whose driver died while it was being drawn up has only some of its parameters.
-            self._study.sampler = _sampler(self._spec.sampler, self._spec.seed, frozen.number)
+            self._study.sampler = new_sampler(self._spec.sampler, self._spec.seed, frozen.number)
             trial = optuna.trial.Trial(self._study, frozen._trial_id)
         else:
             number = len(self._trials(*STATES))
-            self._study.sampler = _sampler(self._spec.sampler, self._spec.seed, number)
+            self._study.sampler = new_sampler(self._spec.sampler, self._spec.seed, number)
             trial = self._study.ask()
         return Assignment(trial.number, space.walk(self._spec.search, _Suggester(trial)))
 
@@ -156,6 +154,19 @@ class Study:
             self._storage.set_trial_user_attr(frozen._trial_id, "reason", reason)
             self._study.tell(number, state=TrialState.FAIL)
 
+    def add_failure(self, number: int, reason: str) -> int:
+        """Note that a trial failed, which it may survive; how often it has by now."""
+        failures = [*self.record(number).failures, reason]
+        self._storage.set_trial_user_attr(self._id(number), "failures", failures)
+        return len(failures)
+
+    def add_loss(self, number: int) -> int:
+        """Note that a trial lost its place; how often in a row, without an epoch in between, by now."""
+        epochs = self.record(number).progress.epochs
+        losses = [*self._frozen(number).user_attrs.get("losses", []), epochs]
+        self._storage.set_trial_user_attr(self._id(number), "losses", losses)
+        return len(list(itertools.takewhile(lambda before: before == epochs, reversed(losses))))
+
     def record(self, number: int) -> TrialRecord:
         """What is known of one trial."""
         return self._record(self._frozen(number))
@@ -172,16 +183,22 @@ class Study:
             params={key: _value(self._spec.search[key], value) for key, value in trial.params.items()},
             progress=Progress.parse(attrs["progress"]) if "progress" in attrs else Progress(),
             reason=attrs.get("reason", ""),
+            failures=tuple(attrs.get("failures", ())),
+            losses=len(attrs.get("losses", ())),
         )
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=states or None)
 
     def _frozen(self, number: int) -> FrozenTrial:
-        """One trial, without reading all of them; Optuna's own name for it is not its number."""
+        """One trial, without reading all of them."""
+        return self._study._storage.get_trial(self._id(number))
+
+    def _id(self, number: int) -> int:
+        """Optuna's own name for a trial, which is not its number."""
         if number not in self._ids:
             self._ids |= {trial.number: trial._trial_id for trial in self._trials()}
-        return self._study._storage.get_trial(self._ids[number])
+        return self._ids[number]
 
 
 class _Suggester:
@@ -208,72 +225,6 @@ def _value(parameter: AnyParameter, stored: Any) -> Any:
     if not isinstance(parameter, Categorical):
         return stored
     return next(choice for choice in parameter.choices if space.same(space.label(choice), stored))
-
-
-def _sampler(sampler: AnySampler, seed: int, number: int) -> optuna.samplers.BaseSampler:
-    """A sampler for one trial.
-
-    What samplers learn from is in the study; only their random state is not. A state that follows from the
-    trial's number neither repeats draws after a restart nor depends on how often there was one.
-    """
-    own_seed = random.Random(f"{seed}-{number}").getrandbits(32)
-    independent = optuna.samplers.RandomSampler(own_seed)
-    match sampler.type:
-        case "tpe":
-            return optuna.samplers.TPESampler(
-                n_startup_trials=sampler.startup_trials,
-                multivariate=True,
-                group=True,
-                constant_liar=True,
-                seed=own_seed,
-            )
-        case "cmaes":
-            return optuna.samplers.CmaEsSampler(
-                n_startup_trials=sampler.startup_trials,
-                independent_sampler=independent,
-                warn_independent_sampling=False,
-                seed=own_seed,
-            )
-        case "gp":
-            return optuna.samplers.GPSampler(
-                n_startup_trials=sampler.startup_trials,
-                independent_sampler=independent,
-                warn_independent_sampling=False,
-                seed=own_seed,
-            )
-        case "qmc":
-            # The sequence goes on from a counter in the study, so every trial scrambles it alike.
-            return optuna.samplers.QMCSampler(
-                qmc_type="sobol",
-                scramble=True,
-                seed=seed,
-                independent_sampler=independent,
-                warn_independent_sampling=False,
-            )
-        case "nsga2":
-            return optuna.samplers.NSGAIISampler(population_size=sampler.population, seed=own_seed)
-        case "random" | "grid":
-            return independent
-
-
-def _pruner(scheduler: AnyScheduler, epochs: int) -> optuna.pruners.BasePruner:
-    match scheduler.type:
-        case "asha":
-            return optuna.pruners.SuccessiveHalvingPruner(
-                min_resource=scheduler.min_epochs, reduction_factor=scheduler.reduction_factor
-            )
-        case "hyperband":
-            return optuna.pruners.HyperbandPruner(
-                min_resource=scheduler.min_epochs,
-                max_resource=epochs,
-                reduction_factor=scheduler.reduction_factor,
-            )
-        case "median":
-            return optuna.pruners.MedianPruner(
-                n_startup_trials=scheduler.startup_trials, n_warmup_steps=scheduler.min_epochs
-            )
-        case "none":
-            return optuna.pruners.NopPruner()
 
 
 def _be_quiet() -> None:

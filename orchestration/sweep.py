@@ -1,4 +1,4 @@
-"""Ray: started on this machine, given a study's trials to run through Tune, and stopped again."""
+"""Ray: started on this machine or joined, given a study's trials to run through Tune, and left again."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, chdir, contextmanager, redirect_stdout
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 
 # Set before ray reads them: it logs little, reports nothing home, and asks for a token like any cluster of it.
 for _name, _setting in {
@@ -21,13 +24,9 @@ for _name, _setting in {
     "RAY_worker_niceness": "0",
     # The workers that Ray starts with itself import what trials need while the driver is still busy.
     "RAY_preload_python_modules": "orchestration.trial,orchestration.tracking",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "-1",
-    # The study is the state of a sweep; Tune's own snapshots are never read.
-    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
 }.items():
     os.environ[_name] = _setting
 
@@ -36,61 +35,94 @@ import ray  # noqa: E402 - reads the settings above
 from orchestration.errors import SweepError  # noqa: E402
 from orchestration.folders import SweepFolder  # noqa: E402
 from orchestration.ledger import Ledger  # noqa: E402
-from orchestration.session import Context  # noqa: E402
+from orchestration.ray_at import LocalRay, RayAt, RemoteRay  # noqa: E402
 from orchestration.spec import Resources  # noqa: E402
+from orchestration.work import Context  # noqa: E402
 
 # Ray reads it once in the life of a process.
 TOKEN = secrets.token_hex(32)
 # Trials exchange next to nothing through Ray; its default takes a third of the memory.
 OBJECT_STORE_BYTES = 100 * 1024**2
+PROBLEM_EVERY_S = 1.0
 
 
-def run_trials(ledger: Ledger, num_trials: int, context: Context) -> None:
-    """Run so many of the study's trials on this machine; returns when they are done, or after Ctrl-C.
+def run_trials(
+    ledger: Ledger,
+    num_trials: int,
+    context: Context,
+    cluster: RayAt,
+    stop: threading.Event | None,
+    problem: Callable[[], str],
+) -> None:
+    """Run so many of the study's trials; returns when they are done, or after ``stop`` or else Ctrl-C.
 
     Raises:
-        SweepError: the machine has not what a trial needs.
+        SweepError: this machine has not what a trial needs, or there is a problem.
     """
     with _quiet(context.folder), ThreadPoolExecutor(1) as pool:
         # Tune takes a second to import, which Ray spends waiting for its processes.
-        imported = pool.submit(import_module, "orchestration.trial")
-        with _cluster(context.work.spec.resources, context.scratch), _terminate_as_interrupt():
+        imported = pool.submit(import_module, "orchestration.tuner")
+        with _joined(cluster, context), _signals_of(stop) as stopped:
             imported.result()
-            _tune(ledger, num_trials, context)
+            from orchestration.tuner import run  # noqa: PLC0415 - see above
+
+            run(ledger, num_trials, context, cluster, _Watch(ledger, stopped, problem))
 
 
-def _tune(ledger: Ledger, num_trials: int, context: Context) -> None:
-    from ray import tune  # noqa: PLC0415 - see run_trials
-    from ray.tune.execution import class_cache  # noqa: PLC0415
+class _Watch:
+    """Whether to stop, asked ten times a second."""
 
-    from orchestration.schedule import StudyScheduler, TrackingWatch  # noqa: PLC0415
-    from orchestration.search import StudySearcher  # noqa: PLC0415
-    from orchestration.trial import TrialActor  # noqa: PLC0415
+    def __init__(self, ledger: Ledger, stop: threading.Event, problem: Callable[[], str]) -> None:
+        self._ledger = ledger
+        self._stop = stop
+        self._problem = problem
+        self._asked = time.monotonic()
 
-    # Tune gives every actor an environment variable for the sake of another library, and Ray gives an actor
-    # with variables of its own a new process, though it has idle ones ready.
-    class_cache.DEFAULT_ENV_VARS.clear()
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    spec = context.work.spec
-    tune.run(
-        tune.with_parameters(TrialActor, context=context),
-        name="tune",
-        storage_path=str(context.scratch / "tune"),
-        search_alg=StudySearcher(ledger, num_trials),
-        scheduler=StudyScheduler(ledger),
-        num_samples=-1,
-        max_concurrent_trials=min(spec.max_concurrent, num_trials),
-        resources_per_trial={"cpu": spec.resources.cpus, "gpu": spec.resources.gpus},
-        max_failures=spec.max_failures,
-        reuse_actors=True,
-        callbacks=[TrackingWatch(ledger)],
-        raise_on_failed_trial=False,
-        verbose=0,
-    )
+    def __call__(self) -> bool:
+        """Whether to stop.
+
+        Raises:
+            TrackingError: the tracking store is out of reach.
+            SweepError: there is a problem.
+        """
+        self._ledger.check()
+        if time.monotonic() - self._asked >= PROBLEM_EVERY_S:
+            self._asked = time.monotonic()
+            if problem := self._problem():
+                raise SweepError(problem)
+        return self._stop.is_set()
+
+
+def _joined(cluster: RayAt, context: Context) -> AbstractContextManager[None]:
+    match cluster:
+        case LocalRay():
+            return _local(context.work.spec.resources, context.scratch)
+        case RemoteRay():
+            return _remote(cluster, context.scratch)
 
 
 @contextmanager
-def _cluster(resources: Resources, scratch: Path) -> Iterator[None]:
+def _remote(cluster: RemoteRay, scratch: Path) -> Iterator[None]:
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(cluster.token)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        # Ray puts the driver's folder first on the path of every worker, and there may lie other code.
+        with chdir(scratch):
+            ray.init(
+                address=cluster.address,
+                configure_logging=True,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+        # Ray would end the process on SIGTERM; whoever started the sweep knows better.
+        signal.signal(signal.SIGTERM, before)
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _local(resources: Resources, scratch: Path) -> Iterator[None]:
     token = scratch / "token"
     token.touch(mode=0o600)
     token.write_text(TOKEN)
@@ -132,10 +164,24 @@ def _require(resources: Resources) -> None:
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM stops a sweep as Ctrl-C does: Tune ends its trials and returns."""
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+def _signals_of(stop: threading.Event | None) -> Iterator[threading.Event]:
+    """The event that stops a sweep; without one from outside, one that SIGINT and SIGTERM set.
+
+    A second signal interrupts at once.
+    """
+    if stop is not None:
+        yield stop
+        return
+    asked = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        del frame
+        asked.set()
+        signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield asked
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

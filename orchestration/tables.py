@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestration import results
-from orchestration.driver import Plan, Result
+from orchestration.driver import Result
 from orchestration.folders import Storage
 from orchestration.lock import is_held
 from orchestration.progress import STYLES, short
@@ -21,12 +21,20 @@ from orchestration.runs import tracking_uri
 MAX_WIDTH = 10_000
 
 
-def print_plan(plan: Plan, console: Console) -> None:
-    """What running a sweep would do."""
+def print_rows(rows: dict[str, Any], console: Console) -> None:
+    """What running a sweep would do, line by line."""
     table = Table.grid(padding=(0, 2))
-    for key, value in plan.rows().items():
+    for key, value in rows.items():
         table.add_row(key.replace("_", " "), str(value))
     console.print(table)
+
+
+def print_submission(rows: dict[str, Any], scripts: dict[str, str], console: Console) -> None:
+    """What submitting a sweep would do, and the batch scripts of its jobs."""
+    print_rows(rows, console)
+    for kind, script in scripts.items():
+        console.print(f"\n# {kind} job", highlight=False)
+        console.print(script, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_comparison(result: Result, console: Console, limit: int | None = None) -> None:
@@ -110,6 +118,7 @@ def status_of(result: Result) -> dict[str, Any]:
         "finished": len(result.records) - counts["running"],
         **{name: counts[name] for name in STYLES if name != "running"},
         "unfinished": counts["running"],
+        "gpu_seconds": results.gpu_seconds(result.records, result.spec.resources),
         "best_trial": best[0].number if best else None,
         "best": dict(zip((goal.metric for goal in result.spec.goals), best[0].progress.values, strict=True))
         if best

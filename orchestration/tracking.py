@@ -9,10 +9,9 @@ import getpass
 import logging
 import math
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,11 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 from pydantic import TypeAdapter  # noqa: E402
 
+from orchestration.embedded import database_of, make_database  # noqa: E402
 from orchestration.errors import TrackingError  # noqa: E402
 from orchestration.folders import trial_name  # noqa: E402
 from orchestration.runs import EPOCH, Outcome, RunInfo, Target  # noqa: E402
-from orchestration.sqlite import DEADLINE_S, make_whole, sync_less  # noqa: E402
+from orchestration.sqlite import sync_less  # noqa: E402
 
 STATUS: dict[Outcome, str] = {
     "running": "RUNNING",
@@ -68,10 +68,14 @@ class MlflowTracker:
         sync_less()
         self._target = target
         self._wait_s = wait_s
-        with _Explained(target.uri):
-            self._client = MlflowClient(tracking_uri=target.uri)
         self._known: dict[int | None, str] = {}
         self._experiment_id: str | None = None
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        """Made when it is needed: one of a database that is not there yet would begin to make it."""
+        with _Explained(self._target.uri):
+            return MlflowClient(tracking_uri=self._target.uri)
 
     def open(self, trial: int | None) -> MlflowRun:
         """See :class:`orchestration.runs.Tracker`."""
@@ -110,7 +114,6 @@ class MlflowTracker:
         deadline = time.monotonic() + self._wait_s
         database = database_of(self._target.uri)
         while True:
-            # A client of a database that is not there yet would begin to make it.
             if database is None or database.exists():
                 with _Explained(self._target.uri):
                     if self._find(None):
@@ -247,43 +250,6 @@ class _Explained:
             what = str(error).splitlines()[0][:MAX_REASON]
             where = "'tracking' in the sweep file, or MLFLOW_TRACKING_URI, says where it is"
             raise TrackingError(f"tracking at {self._uri} failed ({where}): {what}") from error
-
-
-def database_of(uri: str) -> Path | None:
-    """The file of an SQLite store."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
-def make_database(uri: str) -> None:
-    """Make the file of an SQLite store if it is not there; trials and other sweeps wait until it is.
-
-    Raises:
-        TrackingError: it cannot be made.
-    """
-    database = database_of(uri)
-    if database is None or database.exists():
-        return
-    try:
-        make_whole(database, _make)
-    except OSError as error:
-        raise TrackingError(f"tracking at {uri} failed: {error}") from error
-
-
-def _make(database: Path) -> None:
-    """In a process of its own: it takes seconds of computing, and this one has Ray to start."""
-    code = "import sys, mlflow; mlflow.MlflowClient(sys.argv[1]).search_experiments(max_results=1)"
-    try:
-        done = subprocess.run(  # noqa: S603 - a constant command
-            [sys.executable, "-c", code, f"sqlite:///{database}"],
-            capture_output=True,
-            timeout=DEADLINE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise TrackingError(f"making {database} took longer than {DEADLINE_S:.0f} s") from None
-    if done.returncode or not database.exists():
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise TrackingError(f"{database} cannot be made: {' '.join(last)}")
 
 
 def _info(run: MlflowEntity) -> RunInfo:

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+import os
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 from ray import tune
 
+from orchestration.errors import SweepError, TrialFailed, TrialLost, TrialTurnedAway
 from orchestration.folders import trial_name
 from orchestration.lock import hold
-from orchestration.session import Context, TrialSession, write_failure
+from orchestration.losses import explain
+from orchestration.session import TrialSession
 from orchestration.storage import FolderStore
+from orchestration.trial_log import SILENT, trial_log
+from orchestration.work import Context
 
-# How long the trial of a killed driver may take to notice.
-LOCK_WAIT_S = 60.0
+# How long the trial of a killed driver, or of a node that was cut off, may take to notice.
+LOCK_WAIT_S = 120.0
 # How long the driver may take to open the run of the sweep, which it does while trials start.
 TRACKING_WAIT_S = 180.0
+# Time for Ray to hear that a node takes no more trials.
+LEAVING_PAUSE_S = 2.0
+# The folder of the job whose node this process is on; there is none on one machine.
+NODE_FOLDER = "WAV2PIX_NODE"
 
 
 class TrialActor(tune.Trainable):
     """Runs whatever trial Tune gives it; a step is an epoch.
 
     The session is opened in the first step and not in ``setup``, so that all that can go wrong goes the one
-    way that Tune counts as a failure of the trial.
+    way that ends in a verdict on the trial.
     """
 
     def setup(self, config: dict[str, Any], context: Context | None = None) -> None:
@@ -36,44 +47,93 @@ class TrialActor(tune.Trainable):
         self._store = FolderStore(context.folder.root)
         self._tracker = MlflowTracker(context.target, TRACKING_WAIT_S)
         self._opened = ExitStack()
+        self._log = SILENT
         self._session: TrialSession | None = None
         self._take(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Another trial in the same process, which spares it the imports."""
-        self.cleanup()
+        # What is left of a trial that is over must not end the next one.
+        with suppress(Exception):
+            self.cleanup()
         self._take(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch."""
+        """Train one epoch.
+
+        Raises:
+            TrialLost: this is no place to go on.
+            TrialFailed: stands for any exception of the trial.
+        """
         try:
+            self._leave_if_told()
             if self._session is None:
                 self._session = self._open()
             report = self._session.step()
-        except Exception as error:
-            write_failure(self._store, self._number, error)
-            if self._session is not None:
-                self._session.keep_error()
+        except TrialLost as error:
+            if self._session is None:
+                self._log.info("does not start: %s", error)
+            else:
+                self._session.close(f"leaves: {error}")
             self.cleanup()
             raise
+        except Exception as error:
+            if self._session is None:
+                self._log.exception("failed to start")
+            else:
+                self._session.fail()
+            self.cleanup()
+            raise TrialFailed(explain(error)) from error
         return {"report": report.dump(), "done": report.is_last}
 
     def cleanup(self) -> None:
         """Called when the trial is stopped, by the scheduler or by the user."""
         self._session = None
+        self._log = SILENT
         self._opened.close()
 
     def _take(self, config: dict[str, Any]) -> None:
         self._number: int = config["number"]
         self._params: dict[str, Any] = config["params"]
 
+    def _leave_if_told(self) -> None:
+        """Between epochs all is saved, so the trial can go on elsewhere and nothing is lost."""
+        if not _is_leaving():
+            return
+        if self._session is None:
+            time.sleep(LEAVING_PAUSE_S)
+            raise TrialTurnedAway("its node is about to end")
+        raise TrialLost("its node is about to end")
+
     def _open(self) -> TrialSession:
-        lock = self._context.folder.trial_lock(self._number)
+        folder = self._context.folder
+        self._log = self._opened.enter_context(trial_log(folder.trial_log(self._number)))
+        lock = folder.trial_lock(self._number)
         # The worker of a killed driver may still be in its last epoch of this very trial.
-        self._opened.enter_context(hold(lock, f"trial {trial_name(self._number)}", LOCK_WAIT_S))
+        try:
+            self._opened.enter_context(hold(lock, f"trial {trial_name(self._number)}", LOCK_WAIT_S))
+        except SweepError as error:
+            raise TrialLost(str(error)) from None
         session = TrialSession(
-            self._context.work, self._number, self._params, self._store, self._tracker, self._context.scratch
+            self._context.work,
+            self._number,
+            self._params,
+            self._store,
+            self._tracker,
+            self._scratch(),
+            self._log,
         )
         self._opened.callback(session.close)
         return session
+
+    def _scratch(self) -> Path | None:
+        """A folder on this node's own disk that somebody removes in the end, if there is one."""
+        folder = Path(os.environ.get(NODE_FOLDER) or self._context.scratch)
+        return folder if folder.is_dir() else None
+
+
+def _is_leaving() -> bool:
+    """Whether the job whose node this process is on is about to end."""
+    node = os.environ.get(NODE_FOLDER)
+    return node is not None and Path(node, "leaving").exists()

@@ -10,8 +10,6 @@ from typing import Any
 
 import yaml
 
-from orchestration.errors import SpecError
-
 Where = tuple[str | int, ...]
 
 
@@ -40,56 +38,67 @@ class Document:
     tree: dict[str, Any]
     lines: Mapping[Where, int]
 
-    def at(self, where: Where) -> str:
-        """``file:line`` of a place in the tree, or of the closest enclosing one that is written down."""
+    def line(self, where: Where) -> int:
+        """The line of a place in the tree, or of the closest enclosing one that is written down."""
         while where and where not in self.lines:
             where = where[:-1]
-        return f"{self.path}:{self.lines.get(where, 1)}"
+        return self.lines.get(where, 1)
 
 
-def read_yaml(path: Path) -> Document:
+class _Broken(Exception):
+    """A mistake that YAML itself allows; the message begins with its line."""
+
+
+def read_yaml(path: Path, failure: type[Exception], example: str) -> Document:
     """Parse a file whose top level is a mapping.
 
+    Args:
+        path: as the user gave it.
+        failure: what is raised.
+        example: a line that such a file has, for the message to one who wrote something else.
+
     Raises:
-        SpecError: no such file, no YAML, a key twice, or something else at the top.
+        Exception: ``failure``: no such file, no YAML, a key twice, or something else at the top.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SpecError(f"{path}: no such file") from None
+        raise failure(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read: {error}") from None
+        raise failure(f"{path}: cannot be read: {error}") from None
     loader = _Loader(text)
     lines: dict[Where, int] = {}
     try:
         node = loader.get_single_node()
-        tree = _build(loader, node, (), lines, path) if node is not None else None
+        tree = _build(loader, node, (), lines) if node is not None else None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SpecError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+        raise failure(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    except _Broken as error:
+        raise failure(f"{path}:{error}") from None
     except (yaml.YAMLError, RecursionError) as error:
-        raise SpecError(f"{path}: not valid YAML: {error}") from None
+        raise failure(f"{path}: not valid YAML: {error}") from None
     finally:
         loader.dispose()
     if not isinstance(tree, dict):
-        raise SpecError(f"{path}:1: expected settings such as 'name: my-sweep', one a line")
+        raise failure(f"{path}:1: expected settings such as '{example}', one a line")
     return Document(path, text, tree, lines)
 
 
-def _build(loader: _Loader, node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -> Any:
+def _build(loader: _Loader, node: yaml.Node, where: Where, lines: dict[Where, int]) -> Any:
     lines.setdefault(where, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         tree: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                raise SpecError(f"{path}:{line}: a key must be a word")
+                raise _Broken(f"{line}: a key must be a word")
             key = str(key_node.value)
             if key in tree:
-                raise SpecError(f"{path}:{line}: '{key}' stands here and in line {lines[(*where, key)]}")
+                raise _Broken(f"{line}: '{key}' stands here and in line {lines[(*where, key)]}")
             lines[(*where, key)] = line
-            tree[key] = _build(loader, value_node, (*where, key), lines, path)
+            tree[key] = _build(loader, value_node, (*where, key), lines)
         return tree
     if isinstance(node, yaml.SequenceNode):
-        return [_build(loader, child, (*where, index), lines, path) for index, child in enumerate(node.value)]
+        return [_build(loader, child, (*where, index), lines) for index, child in enumerate(node.value)]
     return loader.construct_object(node, deep=True)

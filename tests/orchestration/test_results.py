@@ -13,7 +13,7 @@ SHARPNESS = Objective(metric="sharpness", direction="maximize")
 
 
 def trial(number: int, *values: float, state: State = "complete", **params: object) -> TrialRecord:
-    return TrialRecord(number, state, params, Progress(4, 3 if values else 0, values, {}, 1.0))
+    return TrialRecord(number, state, params, Progress(4, 3 if values else 0, values, {}, {"": 1.0}))
 
 
 def test_trials_are_listed_from_best_to_worst_and_those_without_a_value_last() -> None:

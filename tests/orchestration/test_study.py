@@ -42,7 +42,7 @@ def open_study(tmp_path: Path, spec: SweepSpec) -> Study:
 
 
 def finish(study: Study, number: int, value: float) -> None:
-    study.report(number, {4: value}, Progress(4, 4, (value,), {"l1": value}, 1.0))
+    study.report(number, {4: value}, Progress(4, 4, (value,), {"l1": value}, {"": 1.0}))
     study.complete(number)
 
 
@@ -137,7 +137,7 @@ def test_schedulers_stop_bad_trials_and_the_study_says_so(tmp_path: Path, schedu
         number = study.ask().number
         for epoch in range(1, 5):
             value = 1 / epoch + (number % 6)
-            if study.report(number, {epoch: value}, Progress(epoch, epoch, (value,), {}, 1.0)):
+            if study.report(number, {epoch: value}, Progress(epoch, epoch, (value,), {}, {"": 1.0})):
                 break
         else:
             study.complete(number)

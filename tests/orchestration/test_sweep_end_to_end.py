@@ -279,6 +279,8 @@ def test_a_run_tells_all_that_it_takes_to_do_it_again(journey: Journey, tiny_dat
     assert run.data.params["optimizer.lr_generator"] == str(complete.params["optimizer.lr_generator"])
     assert run.data.params["batch_size"] == "8"
     assert run.data.tags["wav2pix.data_hash"] == open_dataset(tiny_data).content_hash
+    assert len(run.data.tags["wav2pix.code_hash"]) == 16
+    assert runs["sweep"].data.tags["wav2pix.code_hash"] == run.data.tags["wav2pix.code_hash"]
     artifacts = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"config.json", "model", "pictures"} <= artifacts
     pictures = [file.path for file in client.list_artifacts(run.info.run_id, "pictures")]

@@ -7,23 +7,15 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 from standin import StandInTrainer
+from watching import Nobody
 
 from orchestration.driver import Plan, Result, run_sweep
 from orchestration.errors import SweepError
 from orchestration.folders import SweepFolder
 from orchestration.lock import hold
-from orchestration.records import TrialRecord
 from orchestration.spec import SweepSpec
 
 pytestmark = pytest.mark.slow
-
-
-class Nobody:
-    """Watches nothing."""
-
-    def started(self, record: TrialRecord) -> None: ...
-    def advanced(self, record: TrialRecord) -> None: ...
-    def ended(self, record: TrialRecord) -> None: ...
 
 
 @pytest.fixture
@@ -83,6 +75,15 @@ def test_failed_trials_are_failed_with_their_reason_and_the_others_finish(plan: 
         )
     kept = sorted(path.name for path in SweepFolder(plan.folder.root).root.glob("trials/0000/checkpoints/*"))
     assert kept == ["epoch-0003"], "the newest and best; others are removed"
+
+
+def test_a_process_that_dies_between_two_trials_ends_neither_of_them(plan: Plan) -> None:
+    search = {"batch_size": {"type": "categorical", "choices": [17, 8, 9]}}
+    changes = {"search": search, "trials": 3, "max_concurrent": 1, "name": "between"}
+    spec = SweepSpec.model_validate(plan.spec.model_dump() | changes)
+    result = run_sweep(Plan(spec, "hash", 1, 1, 3, 0), Nobody(), StandInTrainer())
+    assert [record.state for record in result.records] == ["complete"] * 3
+    assert [len(record.failures) for record in result.records] == [0, 1, 0]
 
 
 def test_two_drivers_of_one_sweep_are_refused(plan: Plan) -> None:

@@ -6,16 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from standin import StandInEpoch, StandInTrainer
 
 from orchestration.provenance import Code
+from orchestration.records import Report
 from orchestration.runs import MemoryTracker
-from orchestration.session import Report, TrialSession, Work, read_failure, write_failure
+from orchestration.session import TrialSession
 from orchestration.spec import SweepSpec
 from orchestration.storage import MemoryStore
+from orchestration.work import Work
 from wav2pix.config import TrainConfig
-from wav2pix.errors import TrainingDiverged
 
 
 class UpAndDown(StandInTrainer):
@@ -106,17 +106,3 @@ def test_a_trial_has_as_many_threads_as_cpus_unless_the_file_says_otherwise(tmp_
     TrialSession(fixed, 2, {}, MemoryStore(), tracker).close()
     assert tracker.by_trial[1].params["runtime.num_threads"] == "2"
     assert tracker.by_trial[2].params["runtime.num_threads"] == "5"
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (TrainingDiverged(3, "loss_l1", "not finite"), "training diverged in epoch 3: loss_l1: not finite"),
-        (MemoryError("no room"), "MemoryError: no room"),
-    ],
-)
-def test_a_failed_trial_leaves_word_for_the_driver(error: Exception, reason: str) -> None:
-    store = MemoryStore()
-    assert "killed, or ran out of memory" in read_failure(store, 3)
-    write_failure(store, 3, error)
-    assert read_failure(store, 3) == reason

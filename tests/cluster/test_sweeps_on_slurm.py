@@ -1,0 +1,244 @@
+"""Sweeps on a real SLURM cluster of three hosts with two GPUs each, through all that happens on one."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from orchestration import submission
+from slurm.scratch import PREFIX
+from tests.cluster.sweeps import Sweep, profile
+from tests.cluster.testbed import Testbed
+from tests.cluster.waiting import wait_for
+from tests.orchestration.standin import StandInTrainer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+FILLER = "sleep 300"
+
+
+@pytest.fixture(autouse=True)
+def cluster(testbed: Testbed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Testbed]:
+    """The testbed, as the place where this process submits jobs; in order again afterwards."""
+    for name, value in testbed.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield testbed
+    testbed.restore()
+
+
+@pytest.fixture
+def make(testbed: Testbed, tmp_path: Path, tiny_data: Path) -> Any:
+    """Makes a sweep on the testbed."""
+
+    def made(
+        name: str, *, epoch_s: float, profile_changes: dict[str, Any] | None = None, **fields: Any
+    ) -> Sweep:
+        return Sweep.make(
+            testbed,
+            tmp_path,
+            tiny_data,
+            name=name,
+            trainer=StandInTrainer(seconds=epoch_s),
+            profile=profile(**(profile_changes or {})),
+            **fields,
+        )
+
+    return made
+
+
+def alive(testbed: Testbed) -> list[str]:
+    """Processes and sockets on any host."""
+    found = []
+    for host in testbed.hosts:
+        found += [f"{host.name}: {process.command}" for process in testbed.processes(host.name)]
+        found += [f"{host.name}: {socket}" for socket in testbed.sockets(host.name)]
+    return found
+
+
+def folders(testbed: Testbed) -> list[str]:
+    """Temporary folders of ours on any host."""
+    names = {host.name: testbed.run_on(host.name, ["ls", "/tmp"]).split() for host in testbed.hosts}  # noqa: S108
+    return [f"{host}: {name}" for host in names for name in names[host] if name.startswith(PREFIX)]
+
+
+def wait_for_empty_queue(testbed: Testbed, timeout_s: float = 40) -> None:
+    wait_for(lambda: not [job for job in testbed.jobs() if job.active], timeout_s, "an empty queue")
+
+
+def epochs_in(log: str) -> list[int]:
+    """The epochs that a trial finished, in the order of its log."""
+    return [int(number) for number in re.findall(r"epoch (\d+) of", log)]
+
+
+def runs_of(sweep: Sweep) -> dict[str, tuple[str, str]]:
+    """MLflow's runs: trial or sweep, to run id and status."""
+    client = MlflowClient(f"sqlite:///{sweep.plan.spec.storage.absolute()}/mlflow.db")
+    experiment = client.get_experiment_by_name(sweep.plan.spec.name)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    found = {run.data.tags["wav2pix.trial"]: (run.info.run_id, run.info.status) for run in runs}
+    assert len(found) == len(runs), "a trial has more than one run"
+    return found
+
+
+def test_trials_start_with_the_first_gpu_and_nothing_is_left_at_the_end(testbed: Testbed, make: Any) -> None:
+    fillers = [testbed.submit(FILLER, "--gres=gpu:2", "-p", "gpu", "-w", host) for host in ("node2", "node3")]
+    sweep = make("eight", epoch_s=1.0, trials=8, epochs=4, max_concurrent=6)
+    sweep.submit()
+    # The first trial works while other workers still queue.
+    sweep.wait(
+        lambda: any(sweep.epochs.values()) and sweep.workers("pending"), 120, "a trial with workers pending"
+    )
+    testbed.client("scancel", *fillers)
+    sweep.wait_complete()
+    assert Counter(sweep.states.values()) == {"complete": 8}
+    wait_for_empty_queue(testbed)
+    wait_for(lambda: not alive(testbed), 10, lambda: f"hosts at rest: {alive(testbed)}")
+    assert not folders(testbed)
+    devices = re.findall(r"CUDA_VISIBLE_DEVICES=(\S+)", "".join(sweep.log(trial) for trial in range(8)))
+    assert len(devices) == 8
+    assert set(devices) <= {"0", "1"}
+
+
+def test_trials_survive_preemption_walltime_sigkill_and_a_cut_network(testbed: Testbed, make: Any) -> None:
+    sweep = make("rough", epoch_s=2.0, trials=6, epochs=30, max_concurrent=6, max_failures=0)
+    sweep.submit()
+    sweep.wait(lambda: len(sweep.epochs) == 6 and all(sweep.epochs.values()), 150, "six running trials")
+    head = sweep.head
+    assert head is not None
+    leader = testbed.job(head.job).node
+    first, second = [host.name for host in testbed.hosts if host.name != leader]
+    # On one host both workers are preempted.
+    urgent = testbed.submit("sleep 5", "-p", "urgent", "--gres=gpu:2", "-w", first)
+    on_leader = [job for job in sweep.workers("running") if job.host == leader]
+    # Beside the controller one reaches its walltime, the other is killed.
+    testbed.client("scontrol", "update", f"JobId={on_leader[0].id}", "TimeLimit=1")
+    testbed.client("scancel", "--signal=KILL", "--full", on_leader[1].id)
+    # The third host's network is cut.
+    testbed.cut(second)
+    try:
+        testbed.wait_until(urgent, "COMPLETED", timeout_s=60)
+        time.sleep(60)
+    finally:
+        testbed.mend(second)
+    sweep.wait_complete(240)
+    wait_for_empty_queue(testbed)
+    assert Counter(sweep.states.values()) == {"complete": 6}
+    assert len(sweep.workers("running", "ending", "ended", "pending")) > 6
+    for trial in range(6):
+        epochs = epochs_in(sweep.log(trial))
+        starts = sweep.log(trial).count("on host")
+        assert sorted(set(epochs)) == list(range(1, 31))
+        # An epoch whose checkpoint was being written when its node went may be told twice.
+        assert len(epochs) - 30 <= starts - 1, sweep.log(trial)
+    assert {status for _, status in runs_of(sweep).values()} == {"FINISHED"}
+
+
+def test_a_preempted_controller_comes_back_and_goes_on(testbed: Testbed, make: Any) -> None:
+    sweep = make(
+        "again", epoch_s=1.5, trials=4, epochs=16, max_concurrent=3, profile_changes={"workers": {"max": 3}}
+    )
+    job = sweep.submit().job
+    sweep.wait(lambda: len(sweep.epochs) >= 3 and all(sweep.epochs.values()), 150, "running trials")
+    before, head = runs_of(sweep), sweep.head
+    testbed.submit("sleep 4", "-p", "urgent", "--exclusive", "-w", testbed.job(job).node)
+    sweep.wait(lambda: sweep.head not in (head, None), 90, "the controller that comes back")
+    sweep.wait_complete(240)
+    wait_for_empty_queue(testbed)
+    after = runs_of(sweep)
+    assert Counter(sweep.states.values()) == {"complete": 4}
+    assert all(after[trial][0] == run_id for trial, (run_id, _) in before.items())
+    assert {status for _, status in after.values()} == {"FINISHED"}
+    assert all(sorted(set(epochs_in(sweep.log(trial)))) == list(range(1, 17)) for trial in range(4))
+
+
+def test_a_killed_controller_is_followed_by_the_next_submission(testbed: Testbed, make: Any) -> None:
+    sweep = make(
+        "killed", epoch_s=1.0, trials=5, epochs=8, max_concurrent=2, profile_changes={"workers": {"max": 2}}
+    )
+    job = sweep.submit().job
+    sweep.wait(lambda: list(sweep.states.values()).count("complete") >= 2, 150, "two finished trials")
+    done = [trial for trial, state in sweep.states.items() if state == "complete"]
+    before = runs_of(sweep)
+    testbed.client("scancel", "--signal=KILL", "--full", job)
+    testbed.wait_until(job, "FAILED", "CANCELLED", timeout_s=30)
+    assert sweep.submit().is_new
+    sweep.wait_complete(200)
+    wait_for_empty_queue(testbed)
+    after = runs_of(sweep)
+    assert Counter(sweep.states.values()) == {"complete": 5}
+    assert all(sweep.log(trial).count("starts") == 1 for trial in done)
+    assert all(epochs_in(sweep.log(trial)) == list(range(1, 9)) for trial in done)
+    assert all(after[trial][0] == run_id for trial, (run_id, _) in before.items())
+    assert {status for _, status in after.values()} == {"FINISHED"}
+    wait_for(lambda: not alive(testbed), 10, lambda: f"hosts at rest: {alive(testbed)}")
+
+
+def test_cancel_empties_the_queue_and_leaves_trials_that_go_on(testbed: Testbed, make: Any) -> None:
+    sweep = make(
+        "stopped", epoch_s=1.0, trials=2, epochs=20, max_concurrent=2, profile_changes={"workers": {"max": 2}}
+    )
+    sweep.submit()
+    sweep.wait(lambda: len(sweep.epochs) == 2 and min(sweep.epochs.values()) >= 3, 150, "three epochs of each")
+    started = time.monotonic()
+    submission.cancel(sweep.plan.folder)
+    wait_for_empty_queue(testbed, 30)
+    assert time.monotonic() - started < 30
+    before = dict(sweep.epochs)
+    assert set(sweep.states.values()) == {"running"}
+    sweep.submit()
+    sweep.wait_complete()
+    for trial, epochs in before.items():
+        assert epochs_in(sweep.log(trial)).count(epochs) == 1, "an epoch with a checkpoint was trained again"
+
+
+@pytest.fixture
+def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder ahead on PATH whose `squeue` notes each call in `calls`, and hangs as long as `hang` exists."""
+    folder = tmp_path / "wrapped"
+    folder.mkdir()
+    script = folder / "squeue"
+    script.write_text(
+        f"#!/bin/sh\ndate +%s.%N >> {folder}/calls\nwhile [ -e {folder}/hang ]; do sleep 1; done\n"
+        '[ -e {folder}/fail ] && exit 1\nPATH=${PATH#*:} exec squeue "$@"\n'.replace("{folder}", str(folder))
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
+
+
+def test_squeue_is_asked_once_a_poll_and_its_silence_costs_no_job(
+    testbed: Testbed, make: Any, squeue: Path
+) -> None:
+    poll_s = 5
+    changes = {"poll_s": poll_s, "command_timeout_s": 10}
+    sweep = make("polite", epoch_s=2.0, trials=6, epochs=45, max_concurrent=6, profile_changes=changes)
+    sweep.submit()
+    sweep.wait(lambda: len(sweep.epochs) == 6 and all(sweep.epochs.values()), 180, "six running trials")
+    workers = {job.id for job in sweep.workers("pending", "running", "ending", "ended")}
+    (squeue / "hang").touch()
+    time.sleep(40)
+    (squeue / "hang").rename(squeue / "fail")
+    time.sleep(20)
+    (squeue / "fail").unlink()
+    alive = {job.id for job in testbed.jobs() if job.state == "RUNNING"}
+    assert workers <= alive, "a worker was taken for dead"
+    sweep.wait_complete(200)
+    assert Counter(sweep.states.values()) == {"complete": 6}
+    assert {job.id for job in sweep.workers("running", "ending", "ended", "pending")} == workers
+    calls = [float(line) for line in (squeue / "calls").read_text().split()]
+    assert len(calls) > 5
+    gaps = [later - earlier for earlier, later in pairwise(calls)]
+    assert min(gaps) > poll_s * 0.9

@@ -126,6 +126,7 @@ def main() -> None:
     install()
     with tempfile.TemporaryDirectory(prefix="w2pbench-") as name:
         folder = Path(name)
+        folder.chmod(0o755)
         data = folder / "data"
         synthesise(data, SynthArguments(identities=3, recordings=6, seconds=4, seed=0, image_size=64))
         root = folder / "cluster"

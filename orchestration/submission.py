@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import time
@@ -120,6 +121,7 @@ def submit(plan: Plan, profile: Profile, code: CodeMode, trainer: Trainer | None
     present = _controller(folder)
     if present is not None:
         return Submitted(present.id, is_new=False)
+    plan.folder.make()
     with hold(plan.folder.lock, f"sweep '{plan.spec.name}'", wait_s=1):
         claim(plan.folder, plan.spec, plan.data_hash, tracking_uri(plan.spec.tracking.uri))
         notes = _prepare(plan, profile, folder, code)
@@ -140,7 +142,10 @@ def lead(root: Path, head: Head, scratch: Path, stop: Stop, trainer: Trainer | N
     folder = SweepFolder(root)
     cluster = ClusterFolder(folder.cluster)
     try:
-        plan = driver.make_plan(SweepRecord.load(folder).spec)
+        record = SweepRecord.load(folder)
+        # Where the submitter's environment said, whatever that of the job says.
+        os.environ["MLFLOW_TRACKING_URI"] = record.tracking_uri or ""
+        plan = driver.make_plan(record.spec)
         records = driver.read_sweep(folder).records
         # Bound to this stream: what Ray prints while trials run goes elsewhere.
         progress = Progress(plan.spec, plan.num_trials, records, Console(file=sys.stdout, width=LOG_WIDTH))

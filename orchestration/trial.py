@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from orchestration.session import TrialSession
 from orchestration.storage import FolderStore
 from orchestration.trial_log import SILENT, trial_log
 from orchestration.work import Context
+from slurm.leaving import is_leaving, node_folder
 
 # How long the trial of a killed driver, or of a node that was cut off, may take to notice.
 LOCK_WAIT_S = 120.0
@@ -26,8 +26,6 @@ LOCK_WAIT_S = 120.0
 TRACKING_WAIT_S = 180.0
 # Time for Ray to hear that a node takes no more trials.
 LEAVING_PAUSE_S = 2.0
-# The folder of the job whose node this process is on; there is none on one machine.
-NODE_FOLDER = "WAV2PIX_NODE"
 
 
 class TrialActor(tune.Trainable):
@@ -99,7 +97,7 @@ class TrialActor(tune.Trainable):
 
     def _leave_if_told(self) -> None:
         """Between epochs all is saved, so the trial can go on elsewhere and nothing is lost."""
-        if not _is_leaving():
+        if not is_leaving():
             return
         if self._session is None:
             time.sleep(LEAVING_PAUSE_S)
@@ -129,11 +127,5 @@ class TrialActor(tune.Trainable):
 
     def _scratch(self) -> Path | None:
         """A folder on this node's own disk that somebody removes in the end, if there is one."""
-        folder = Path(os.environ.get(NODE_FOLDER) or self._context.scratch)
+        folder = node_folder() or self._context.scratch
         return folder if folder.is_dir() else None
-
-
-def _is_leaving() -> bool:
-    """Whether the job whose node this process is on is about to end."""
-    node = os.environ.get(NODE_FOLDER)
-    return node is not None and Path(node, "leaving").exists()

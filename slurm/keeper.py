@@ -16,9 +16,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
+
 from slurm.job import Ending
 from slurm.local_record import LocalRecord, born, cancel_mark, load_record, with_ending
-from slurm.processes import adopt_orphans, descendants, end_descendants, end_processes
+from slurm.processes import adopt_orphans, end_descendants, end_processes
 
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD}
 # For what the body leaves behind.
@@ -71,7 +73,8 @@ def _wait(body: subprocess.Popen[bytes], kill_wait_s: float) -> signal.Signals |
         came = signal.sigtimedwait(SIGNALS, 60)
         if came is not None and came.si_signo != signal.SIGCHLD:
             heard = signal.Signals(came.si_signo)
-            end_processes(descendants(), kill_wait_s)
+            # The body alone, as SLURM does where it uses control groups; the rest goes with it.
+            end_processes([psutil.Process(body.pid)], kill_wait_s)
     return heard
 
 

@@ -20,13 +20,11 @@ from slurm import processes
 from slurm.errors import SlurmError
 from slurm.folder import Cluster, ClusterFolder, Head, Life
 from slurm.hosts import address_towards, answers, job_id
+from slurm.leaving import NODE_VARIABLE, announce_leaving
 from slurm.profile import CommonProfile
 from slurm.ray_node import WORKER, NodeShape, RayNode, start_node
 from slurm.scratch import private_folder
 
-# Of all that runs on a node: the node's own folder, in which `LEAVING` tells that it is about to go.
-NODE_VARIABLE = "WAV2PIX_NODE"
-LEAVING = "leaving"
 POLL_S = 1.0
 # How long ending processes may take once nothing is to be saved any more.
 GRACE_S = 1.0
@@ -59,12 +57,6 @@ def run(root: Path) -> None:
     finally:
         life.left = time.time()
         life.save()
-
-
-def is_leaving() -> bool:
-    """Whether the Ray node that this process runs on is about to go; for trials, to move in time."""
-    folder = os.environ.get(NODE_VARIABLE)
-    return bool(folder) and (Path(str(folder)) / LEAVING).exists()
 
 
 class _Ending:
@@ -164,7 +156,7 @@ def _has_head(folder: ClusterFolder, head: Head) -> bool:
 
 def _leave(node: RayNode, own: Path, left_s: float, has_head: Callable[[], bool]) -> None:
     """Let trials move away, as long as SLURM leaves time for it."""
-    (own / LEAVING).touch()
+    announce_leaving(own)
     deadline = time.monotonic() + left_s - RESERVE_S
     # Draining means telling the head, and waits for its answer.
     if has_head():

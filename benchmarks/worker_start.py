@@ -94,7 +94,7 @@ def through_sweep(testbed: Testbed, folder: Path, data: Path, number: int) -> li
     fields = {"trials": 1, "epochs": 1, "max_concurrent": 1}
     site = profile(**changes)
     name = f"start{number}"
-    sweep = Sweep.make(testbed, folder, data, name=name, trainer=FirstStep(times), profile=site, **fields)
+    sweep = Sweep.make(folder, data, name=name, trainer=FirstStep(times), profile=site, **fields)
     sweep.submit()
     sweep.wait_complete(300)
     wait_for(lambda: not [job for job in testbed.jobs() if job.active], 60, "an empty queue")

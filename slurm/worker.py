@@ -40,11 +40,11 @@ def run(root: Path) -> None:
     """
     folder = ClusterFolder(root)
     cluster = Cluster.load(folder)
+    ending = _Ending(cluster.profile)
     life = Life(folder.life(job_id()), job=job_id(), host=socket.gethostname(), started=time.time())
     life.devices = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     life.save()
     processes.adopt_orphans()
-    ending = _Ending(cluster.profile)
     try:
         with private_folder(cluster.profile.scratch) as scratch:
             try:

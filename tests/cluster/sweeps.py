@@ -16,7 +16,6 @@ from slurm.folder import Cluster, ClusterFolder, Head
 from slurm.job import Job
 from slurm.jobs import open_polled_jobs
 from slurm.profile import SlurmProfile
-from tests.cluster.testbed import Testbed
 from tests.cluster.waiting import wait_for
 from tests.orchestration.standin import StandInTrainer
 
@@ -48,7 +47,6 @@ def profile(**changes: Any) -> SlurmProfile:
 class Sweep:
     """A sweep on the testbed."""
 
-    testbed: Testbed
     plan: Plan
     profile: SlurmProfile
     trainer: StandInTrainer
@@ -56,7 +54,6 @@ class Sweep:
     @classmethod
     def make(
         cls,
-        testbed: Testbed,
         folder: Path,
         data: Path,
         *,
@@ -78,7 +75,7 @@ class Sweep:
         }
         path = folder / f"{name}.yaml"
         path.write_text(json.dumps(spec | fields))
-        return cls(testbed, driver.make_plan(load_spec(path)), profile, trainer)
+        return cls(driver.make_plan(load_spec(path)), profile, trainer)
 
     def submit(self) -> Submitted:
         """As ``wav2pix sweep submit --code live`` does."""

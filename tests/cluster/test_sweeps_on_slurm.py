@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,9 +19,9 @@ from mlflow.tracking import MlflowClient
 
 from orchestration import submission
 from slurm.scratch import PREFIX
-from tests.cluster.sweeps import Sweep, profile
+from tests.cluster.sweeps import REPOSITORY, Sweep, profile
 from tests.cluster.testbed import Testbed
-from tests.cluster.waiting import wait_for
+from tests.cluster.waiting import TestbedError, run, wait_for
 from tests.orchestration.standin import StandInTrainer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
@@ -39,14 +41,13 @@ def cluster(testbed: Testbed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 @pytest.fixture
-def make(testbed: Testbed, tmp_path: Path, tiny_data: Path) -> Any:
+def make(tmp_path: Path, tiny_data: Path) -> Any:
     """Makes a sweep on the testbed."""
 
     def made(
         name: str, *, epoch_s: float, profile_changes: dict[str, Any] | None = None, **fields: Any
     ) -> Sweep:
         return Sweep.make(
-            testbed,
             tmp_path,
             tiny_data,
             name=name,
@@ -242,3 +243,45 @@ def test_squeue_is_asked_once_a_poll_and_its_silence_costs_no_job(
     assert len(calls) > 5
     gaps = [later - earlier for earlier, later in pairwise(calls)]
     assert min(gaps) > poll_s * 0.9
+
+
+def ask_head(sweep: Sweep, token: Path) -> list[str]:
+    """A command that asks the head of a sweep something, with a token."""
+    assert sweep.head is not None
+    code = (
+        f"from ray._raylet import GcsClient; client = GcsClient(address='{sweep.head.address}'); "
+        "print('answer', client.internal_kv_keys(b'', None, timeout=5))"
+    )
+    settings = ["RAY_AUTH_MODE=token", f"RAY_AUTH_TOKEN_PATH={token}"]
+    return ["timeout", "60", "env", *settings, sys.executable, "-c", code]
+
+
+def test_two_users_on_the_same_hosts_keep_apart(testbed: Testbed, tiny_data: Path) -> None:
+    data = testbed.root / "data"
+    shutil.copytree(tiny_data, data)
+    users = [testbed.user("one"), testbed.user("two")]
+    sweeps = []
+    for user in users:
+        sweep = Sweep.make(
+            user.home, data, name="same", trainer=StandInTrainer(), profile=profile(), trials=3, epochs=8
+        )
+        for path in (user.home / "runs", user.home / "same.yaml"):
+            run(["rm", "-rf", path])
+        command = [sys.executable, "-m", "tests.cluster.submit_as", user.home, data, "same"]
+        user.run(["env", "-C", REPOSITORY, f"PYTHONPATH={REPOSITORY}", *command])
+        sweeps.append(sweep)
+    for sweep in sweeps:
+        sweep.wait(lambda sweep=sweep: any(sweep.epochs.values()), 150, "a trial at work")
+    first, second = sweeps
+    assert {job.user for job in testbed.jobs() if job.state == "RUNNING"} == {user.name for user in users}
+    # Neither reads the other's folder, nor joins the other's Ray with a token of its own.
+    for path in (first.folder.token, first.folder.record, first.plan.folder.study):
+        with pytest.raises(TestbedError, match="Permission denied"):
+            users[1].run(["cat", path])
+    assert "answer" in users[0].run(ask_head(first, first.folder.token), timeout_s=90)
+    with pytest.raises(TestbedError):
+        users[1].run(ask_head(first, second.folder.token), timeout_s=90)
+    for sweep in sweeps:
+        sweep.wait_complete()
+        assert Counter(sweep.states.values()) == {"complete": 3}
+    wait_for_empty_queue(testbed)

@@ -15,8 +15,9 @@ from orchestration import results
 from orchestration.folders import SCRATCH_PREFIX, Storage, SweepFolder
 from orchestration.identity import SweepRecord
 from orchestration.ledger import reconcile
+from orchestration.records import TrialRecord
 from orchestration.report import keep_best_picture, write_table
-from orchestration.runs import Outcome, Target, Tracker, tracking_target
+from orchestration.runs import Outcome, Run, Target, Tracker, tracking_target
 from orchestration.snapshot import Snapshot
 from orchestration.spec import SweepSpec
 from orchestration.storage import FolderStore
@@ -67,10 +68,25 @@ def close_sweep(tracker: Tracker, spec: SweepSpec, folder: SweepFolder, snapshot
         run.describe({}, {"wav2pix.best_trial": f"{best[0].number:04d}"})
         if keep_best_picture(FolderStore(folder.root), best[0], folder):
             run.attach(folder.best_picture)
+    metrics |= _jobs(run, folder, records, spec)
     if metrics:
         run.log(finished, metrics)
     run.attach(write_table(folder, records, spec))
     tracker.close(None, outcome_of_sweep(snapshot))
+
+
+def _jobs(run: Run, folder: SweepFolder, records: list[TrialRecord], spec: SweepSpec) -> dict[str, float]:
+    """What the jobs of a sweep on a cluster held so far; a table of them goes to the run."""
+    if not folder.cluster.is_dir():
+        return {}
+    from orchestration.jobs_view import view_jobs  # noqa: PLC0415 - imports submitit
+
+    view = view_jobs(folder, records, spec.resources)
+    assert view is not None
+    folder.jobs_table.write_text(json.dumps(view.dump(), indent=1))
+    run.attach(folder.jobs_table)
+    idle = max(0.0, view.gpu_hours - view.busy_hours)
+    return {"gpu_hours_allocated": view.gpu_hours, "gpu_hours_idle": idle} if view.gpu_hours else {}
 
 
 def outcome_of_sweep(snapshot: Snapshot) -> Outcome:

@@ -82,6 +82,11 @@ class SweepFolder:
         return self.root / "trials.csv"
 
     @property
+    def jobs_table(self) -> Path:
+        """All jobs of a sweep on a cluster, and what they held."""
+        return self.root / "jobs.json"
+
+    @property
     def ray_log(self) -> Path:
         """What Ray said of its processes."""
         return self.root / "ray.log"

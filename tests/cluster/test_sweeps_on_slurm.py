@@ -83,6 +83,12 @@ def epochs_in(log: str) -> list[int]:
     return [int(number) for number in re.findall(r"epoch (\d+) of", log)]
 
 
+def metrics_of_sweep(sweep: Sweep) -> dict[str, float]:
+    client = MlflowClient(f"sqlite:///{sweep.plan.spec.storage.absolute()}/mlflow.db")
+    metrics: dict[str, float] = client.get_run(runs_of(sweep)["sweep"][0]).data.metrics
+    return metrics
+
+
 def runs_of(sweep: Sweep) -> dict[str, tuple[str, str]]:
     """MLflow's runs: trial or sweep, to run id and status."""
     client = MlflowClient(f"sqlite:///{sweep.plan.spec.storage.absolute()}/mlflow.db")
@@ -111,6 +117,9 @@ def test_trials_start_with_the_first_gpu_and_nothing_is_left_at_the_end(testbed:
     devices = re.findall(r"CUDA_VISIBLE_DEVICES=(\S+)", "".join(sweep.log(trial) for trial in range(8)))
     assert len(devices) == 8
     assert set(devices) <= {"0", "1"}
+    metrics = metrics_of_sweep(sweep)
+    assert 8 * 4 / 3600 < metrics["gpu_hours"] < metrics["gpu_hours_allocated"]
+    assert metrics["gpu_hours_idle"] == pytest.approx(metrics["gpu_hours_allocated"] - metrics["gpu_hours"])
 
 
 def test_trials_survive_preemption_walltime_sigkill_and_a_cut_network(testbed: Testbed, make: Any) -> None:

@@ -58,19 +58,22 @@ def main() -> None:
 
 
 @sweep_app.command()
-def validate(file: FileArgument) -> None:
+def validate(file: FileArgument, as_json: JsonOption = False) -> None:
     """Check a sweep file and its data set."""
     from orchestration.driver import make_plan
     from orchestration.load import load_spec
 
     plan = make_plan(load_spec(file))
+    if as_json:
+        print_json(plan.rows())
+        return
     typer.echo(f"{file}: {plan.num_trials} trials of at most {plan.spec.epochs} epochs, nothing wrong with it")
 
 
 @sweep_app.command()
 def run(file: FileArgument, dry_run: DryRunOption = False, as_json: JsonOption = False) -> None:
     """Run a sweep, or go on with it where it stopped; Ctrl-C stops it."""
-    from orchestration import driver, tables
+    from orchestration import driver, submission, tables
     from orchestration.load import load_spec
     from orchestration.progress import Progress
 
@@ -80,6 +83,7 @@ def run(file: FileArgument, dry_run: DryRunOption = False, as_json: JsonOption =
     if dry_run:
         print_json(plan.rows()) if as_json else tables.print_rows(plan.rows(), console)
         return
+    submission.check_not_led(plan)
     records = driver.read_sweep(plan.folder).records if plan.folder.record.is_file() else []
     console.print(_opening(plan.num_trials, plan.num_finished, plan.spec.name), highlight=False)
     progress = Progress(plan.spec, plan.num_trials, records, console)
@@ -168,19 +172,23 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder to write; an older export there is replaced.")],
     trial: Annotated[int | None, typer.Option(min=0, help="Another trial than the best.")] = None,
     storage: StorageOption = Path("runs"),
+    as_json: JsonOption = False,
 ) -> None:
     """Write the best trial's weights, configuration, card and pictures to a folder."""
     from orchestration.export import export_trial
 
     record = export_trial(read_named(name, storage), trial, out)
+    if as_json:
+        print_json({"out": str(out), "trial": record.number, "epoch": record.progress.epoch})
+        return
     typer.echo(f"{out}: trial {record.number}, epoch {record.progress.epoch}")
     typer.echo(f"Draw a face: wav2pix generate --model {out} speech.wav --out face.png")
 
 
 def _comparison(result: Result) -> list[dict[str, Any]]:
-    from orchestration.results import compare
+    from orchestration.tables import comparison
 
-    return [row.dump() for row in compare(result.records, result.spec.goals)]
+    return [row.dump() for row in comparison(result)]
 
 
 def _opening(num_trials: int, num_finished: int, name: str) -> str:

@@ -59,7 +59,7 @@ def submit(
         return
     console = Console()
     for note in done.notes:
-        console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
+        console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if done.job:
         what = "submitted as" if done.is_new else "is there already:"
         console.print(f"{plan.spec.name} {what} job {done.job}", highlight=False)
@@ -77,7 +77,7 @@ def logs(
     """What a trial or a job said; without either of them what leads the sweep said."""
     from orchestration.logs import find_log
 
-    path = find_log(read_named(name, storage).folder, trial, job)
+    path = find_log(read_named(name, storage), trial, job)
     with path.open(encoding="utf-8", errors="replace") as file:
         try:
             while True:
@@ -86,7 +86,7 @@ def logs(
                     return
                 time.sleep(FOLLOW_S)
         except KeyboardInterrupt:
-            return
+            typer.echo()  # the next prompt is not to stand behind ^C
 
 
 @sweep_app.command()
@@ -99,7 +99,8 @@ def cancel(name: NameArgument, storage: StorageOption = Path("runs"), as_json: J
     if as_json:
         print_json({"sweep": folder.name, "cancelled": jobs})
         return
-    typer.echo(f"{folder.name}: {len(jobs)} jobs ended; wav2pix sweep submit goes on with it")
+    what = f"ended {', '.join(jobs)}; wav2pix sweep submit goes on with it" if jobs else "no job waits or runs"
+    typer.echo(f"{folder.name}: {what}")
 
 
 @cluster_app.command("list")

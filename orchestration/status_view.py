@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -18,6 +19,7 @@ REFRESH_S = 2.0
 
 def dump(result: Result) -> dict[str, Any]:
     """For JSON."""
+    # First, since it asks the scheduler; the rest goes by its answer.
     view = jobs_view.view_jobs(result.folder, result.records, result.spec.resources)
     return tables.status_of(result) | (view.dump() if view else {})
 
@@ -36,18 +38,22 @@ def show(read: Callable[[], Result], console: Console, *, keep: bool) -> None:
                     return
                 time.sleep(REFRESH_S)
     except KeyboardInterrupt:
-        return
+        console.print()  # the next prompt is not to stand behind ^C
 
 
 def _print(result: Result, console: Console) -> None:
-    tables.print_statuses([tables.status_of(result)], console)
-    tables.print_best(result, console)
+    # First, since it asks the scheduler; the rest goes by its answer.
     view = jobs_view.view_jobs(result.folder, result.records, result.spec.resources)
+    tables.print_statuses([tables.status_of(result)], console)
+    tables.print_under_way(result, console)
+    tables.print_best(result, console)
     if view:
         jobs_view.print_jobs(view, console)
 
 
 def _captured(result: Result, console: Console) -> RenderableType:
-    with console.capture() as captured:
-        _print(result, console)
-    return Group(Text.from_ansi(captured.get()))
+    # Not on the console itself, which adds what is on the screen to whatever is printed.
+    page = Console(file=StringIO(), width=console.width, force_terminal=console.is_terminal)
+    with page.capture() as captured:
+        _print(result, page)
+    return Text.from_ansi(captured.get())

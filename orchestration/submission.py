@@ -20,6 +20,7 @@ from orchestration.errors import OrchestrationError, SweepError
 from orchestration.folders import SweepFolder
 from orchestration.frozen import freeze
 from orchestration.identity import SweepRecord, claim
+from orchestration.jobs_view import controller_of
 from orchestration.lock import hold
 from orchestration.progress import Progress
 from orchestration.ray_at import RemoteRay
@@ -42,6 +43,9 @@ CodeMode = Literal["frozen", "live"]
 # What every trial needs; its process imports it while it waits for one.
 PRELOAD = ("orchestration.trial", "orchestration.tracking")
 LOG_WIDTH = 160
+# Held while a controller is submitted, so that two terminals do not submit two.
+SUBMIT_LOCK = "submit.lock"
+SUBMIT_S = 60.0
 CANCEL_S = 120.0
 POLL_S = 0.5
 
@@ -88,11 +92,13 @@ def submission_rows(plan: Plan, profile: Profile) -> dict[str, Any]:
     worker = profile.worker
     shape = f"{worker.cpus} CPUs, {worker.gpus} GPUs, {worker.memory_gb:g} GB"
     limit = f", {profile.walltime_min} min each" if isinstance(profile, SlurmProfile) else ""
-    return plan.rows() | {
+    note = _tracking_note(plan, profile)
+    rows = plan.rows() | {
         "workers": f"{profile.workers.min} to {profile.most_workers}, as trials need them: {shape}{limit}",
         "controller": "one small job that leads the sweep",
         "cluster_folder": str(plan.folder.cluster),
     }
+    return rows | {"note": note} if note else rows
 
 
 def scripts(plan: Plan, profile: Profile) -> dict[str, str]:
@@ -118,18 +124,32 @@ def submit(plan: Plan, profile: Profile, code: CodeMode, trainer: Trainer | None
         return Submitted("", is_new=False, notes=(f"sweep '{plan.spec.name}' is complete",))
     # Jobs say where they are to Ray, which has folders of its own.
     folder = ClusterFolder(plan.folder.cluster.absolute())
-    present = _controller(folder)
-    if present is not None:
-        return Submitted(present.id, is_new=False)
     plan.folder.make()
-    with hold(plan.folder.lock, f"sweep '{plan.spec.name}'", wait_s=1):
-        claim(plan.folder, plan.spec, plan.data_hash, tracking_uri(plan.spec.tracking.uri))
-        notes = _prepare(plan, profile, folder, code)
-    ids = _polled(folder).submit(
-        "controller",
-        partial(controller.run, folder.root, partial(lead, plan.folder.root.absolute(), trainer=trainer)),
-    )
-    return Submitted(ids[0], is_new=True, notes=notes)
+    # Not the driver's lock: the controller may start before its submission is over.
+    with hold(folder.root / SUBMIT_LOCK, f"the submission of '{plan.spec.name}'", wait_s=SUBMIT_S):
+        present = _controller(folder)
+        if present is not None:
+            return Submitted(present.id, is_new=False)
+        with hold(plan.folder.lock, f"sweep '{plan.spec.name}'", wait_s=1):
+            claim(plan.folder, plan.spec, plan.data_hash, tracking_uri(plan.spec.tracking.uri))
+            notes = [_prepare(plan, profile, folder, code), _tracking_note(plan, profile)]
+        work = partial(lead, plan.folder.root.absolute(), trainer=trainer)
+        ids = _polled(folder).submit("controller", partial(controller.run, folder.root, work))
+    return Submitted(ids[0], is_new=True, notes=tuple(filter(None, notes)))
+
+
+def check_not_led(plan: Plan) -> None:
+    """Nothing, or an error if a controller has the sweep, or waits for its turn at it.
+
+    Raises:
+        SweepError: one has.
+    """
+    job = controller_of(plan.folder) if plan.num_left else None
+    if job is not None:
+        raise SweepError(
+            f"sweep '{plan.spec.name}' was submitted to a cluster, where job {job.id} of it is {job.state}: "
+            "`wav2pix sweep status` shows how far it is, `wav2pix sweep cancel` ends it"
+        )
 
 
 def lead(root: Path, head: Head, scratch: Path, stop: Stop, trainer: Trainer | None = None) -> bool:
@@ -168,20 +188,39 @@ def cancel(folder: SweepFolder) -> list[str]:
         The jobs that were there.
 
     Raises:
+        SweepError: it never had any.
         SlurmError: the cluster does not answer, or they did not end in time.
     """
+    if not ClusterFolder(folder.cluster).record.is_file():
+        raise SweepError(f"'{folder.name}' was not submitted to a cluster; Ctrl-C ends a `sweep run`")
     jobs = _polled(ClusterFolder(folder.cluster))
     alive = [job for job in jobs.latest() if job.state != "ended"]
     # The controller first, so that it submits no more workers.
-    jobs.cancel([job.id for job in sorted(alive, key=lambda job: job.kind)])
+    ended = [job.id for job in sorted(alive, key=lambda job: job.kind)]
+    jobs.cancel(ended)
     deadline = time.monotonic() + CANCEL_S
-    while any(job.state != "ended" for job in jobs.latest()):
+    while late := [job.id for job in jobs.latest() if job.state != "ended"]:
+        # Submitted by the controller meanwhile.
+        new = [id for id in late if id not in ended]
+        jobs.cancel(new)
+        ended += new
         if time.monotonic() > deadline:
             raise SlurmError(
                 f"the jobs of '{folder.name}' were cancelled but have not ended in {CANCEL_S:.0f} s"
             )
         time.sleep(POLL_S)
-    return [job.id for job in alive]
+    return ended
+
+
+def _tracking_note(plan: Plan, profile: Profile) -> str:
+    """What to know of tracking where trials run on several hosts."""
+    uri = tracking_uri(plan.spec.tracking.uri)
+    if isinstance(profile, LocalProfile) or (uri and not uri.startswith("sqlite")):
+        return ""
+    return (
+        "compute nodes of several hosts track trials in one SQLite file, which is fine to try; "
+        "a real sweep wants a server: 'tracking: {uri: ...}' in the sweep file, or MLFLOW_TRACKING_URI"
+    )
 
 
 def _polled(folder: ClusterFolder) -> PolledJobs:
@@ -197,8 +236,8 @@ def _controller(folder: ClusterFolder) -> Job | None:
     return next(alive, None)
 
 
-def _prepare(plan: Plan, profile: Profile, folder: ClusterFolder, code: CodeMode) -> tuple[str, ...]:
-    """Token, code and cluster in the sweep's folder."""
+def _prepare(plan: Plan, profile: Profile, folder: ClusterFolder, code: CodeMode) -> str:
+    """Token, code and cluster in the sweep's folder; a note if the code is no longer what it was."""
     folder.create()
     if not folder.token.exists():
         write_private(folder.token, secrets.token_hex(32).encode())
@@ -207,9 +246,9 @@ def _prepare(plan: Plan, profile: Profile, folder: ClusterFolder, code: CodeMode
     _cluster(plan, profile, folder, frozen.path if frozen else None).save(folder)
     folder.forget_problem()
     if before is None or (frozen is not None and frozen.path == before):
-        return ()
+        return ""
     old, new = before.name, frozen.path.name if frozen else "live code"
-    return (f"the code has changed since the sweep was last submitted: {old} then, {new} now",)
+    return f"the code has changed since the sweep was last submitted: {old} then, {new} now"
 
 
 def _code_before(folder: ClusterFolder) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from rich.table import Table
 from orchestration import results
 from orchestration.driver import Result
 from orchestration.folders import Storage
+from orchestration.jobs_view import controller_of
 from orchestration.lock import is_held
 from orchestration.progress import STYLES, short
 from orchestration.runs import tracking_uri
 
+# Of a trial that was begun: it waits for a place, or nobody works on it.
+TRIAL_STYLES = STYLES | {"waiting": "yellow", "unfinished": "dim"}
+MAX_UNDER_WAY = 16
 # Wider than any table: what it would take is asked as if there were that much room.
 MAX_WIDTH = 10_000
 
@@ -37,9 +42,16 @@ def print_submission(rows: dict[str, Any], scripts: dict[str, str], console: Con
         console.print(script, markup=False, highlight=False, soft_wrap=True)
 
 
+def comparison(result: Result) -> list[results.Row]:
+    """Trials from best to worst; those that are not finished as they are just now."""
+    states = _states(result, _state(result))
+    rows = results.compare(result.records, result.spec.goals)
+    return [replace(row, state=states[row.trial]) for row in rows]
+
+
 def print_comparison(result: Result, console: Console, limit: int | None = None) -> None:
     """Trials from best to worst; a column for each setting that differs if there is room, else one for all."""
-    rows = results.compare(result.records, result.spec.goals)
+    rows = comparison(result)
     goals = [goal.metric for goal in result.spec.goals]
     others = list(dict.fromkeys(key for row in rows for key in row.metrics if key not in goals))
     params = list(dict.fromkeys(key for row in rows for key in row.params))
@@ -47,11 +59,9 @@ def print_comparison(result: Result, console: Console, limit: int | None = None)
     narrow = Table("trial", "state", "epoch", *goals, "settings that differ")
     for column in narrow.columns[:-1]:
         column.no_wrap = True
-    stopped = not is_held(result.folder.lock)
     for row in rows[:limit]:
-        state = "unfinished" if row.state == "running" and stopped else row.state
         epoch = f"{row.epoch} of {row.epochs}" if row.epochs else ""
-        about = [str(row.trial), f"[{STYLES[row.state]}]{state}[/]", epoch]
+        about = [str(row.trial), f"[{TRIAL_STYLES[row.state]}]{row.state}[/]", epoch]
         numbers = [_number(row, key) for key in [*goals, *others]]
         settings = [short(row.params[key]) if key in row.params else "" for key in params]
         together = ", ".join(f"{_leaf(key)} {short(value)}" for key, value in row.params.items())
@@ -108,9 +118,9 @@ def ui_command(result: Result) -> str:
 def status_of(result: Result) -> dict[str, Any]:
     """A sweep in a few numbers."""
     counts: Counter[str] = Counter(record.state for record in result.records)
-    active = is_held(result.folder.lock)
+    state = _state(result)
+    now = Counter(_states(result, state).values())
     best = results.best(result.records, result.spec.goals)
-    state = "running" if active else "stopped" if result.num_left else "complete"
     return {
         "sweep": result.spec.name,
         "state": state,
@@ -118,6 +128,8 @@ def status_of(result: Result) -> dict[str, Any]:
         "finished": len(result.records) - counts["running"],
         **{name: counts[name] for name in STYLES if name != "running"},
         "unfinished": counts["running"],
+        "running": now["running"],
+        "waiting": now["waiting"],
         "gpu_seconds": results.gpu_seconds(result.records, result.spec.resources),
         "best_trial": best[0].number if best else None,
         "best": dict(zip((goal.metric for goal in result.spec.goals), best[0].progress.values, strict=True))
@@ -136,6 +148,48 @@ def print_statuses(rows: list[dict[str, Any]], console: Console) -> None:
         counts = "/".join(str(row[key]) for key in ("complete", "pruned", "failed"))
         table.add_row(row["sweep"], row["state"], f"{row['finished']} of {row['trials']}", counts, best)
     console.print(table)
+
+
+def print_under_way(result: Result, console: Console) -> None:
+    """The trials that are not finished, if there are any."""
+    records = [record for record in result.records if record.state == "running"]
+    if not records:
+        return
+    states = _states(result, _state(result))
+    goals = [goal.metric for goal in result.spec.goals]
+    table = Table("trial", "state", "epochs", *goals, "settings")
+    for record in records[:MAX_UNDER_WAY]:
+        progress, state = record.progress, states[record.number]
+        values = [f"{value:.4f}" for value in progress.values] or [""] * len(goals)
+        settings = ", ".join(f"{_leaf(key)} {short(value)}" for key, value in record.params.items())
+        epochs = f"{progress.epochs} of {result.spec.epochs}"
+        table.add_row(str(record.number), f"[{TRIAL_STYLES[state]}]{state}[/]", epochs, *values, settings)
+    console.print(table)
+    if len(records) > MAX_UNDER_WAY:
+        console.print(f"and {len(records) - MAX_UNDER_WAY} more trials that are not finished", highlight=False)
+
+
+def _state(result: Result) -> str:
+    """Of a sweep. Its driver says it runs; before and between drivers a controller may wait for its turn."""
+    if is_held(result.folder.lock):
+        return "running"
+    if not result.num_left:
+        return "complete"
+    controller = controller_of(result.folder)
+    if controller is None:
+        return "stopped"
+    return "queued" if controller.state == "pending" else "running"
+
+
+def _states(result: Result, sweep: str) -> dict[int, str]:
+    """Of all trials that were begun, in a sweep of this state: whoever works on a trial holds its lock."""
+    idle = "waiting" if sweep in ("running", "queued") else "unfinished"
+    return {
+        record.number: idle
+        if record.state == "running" and not is_held(result.folder.trial_lock(record.number))
+        else record.state
+        for record in result.records
+    }
 
 
 def _storage_option(result: Result) -> str:

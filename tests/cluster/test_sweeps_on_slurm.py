@@ -156,7 +156,7 @@ def test_trials_survive_preemption_walltime_sigkill_and_a_cut_network(testbed: T
     assert {status for _, status in runs_of(sweep).values()} == {"FINISHED"}
 
 
-def test_a_preempted_controller_comes_back_and_goes_on(testbed: Testbed, make: Any) -> None:
+def test_a_controller_comes_back_after_preemption_and_walltime_and_goes_on(testbed: Testbed, make: Any) -> None:
     sweep = make(
         "again", epoch_s=1.5, trials=4, epochs=16, max_concurrent=3, profile_changes={"workers": {"max": 3}}
     )
@@ -165,7 +165,11 @@ def test_a_preempted_controller_comes_back_and_goes_on(testbed: Testbed, make: A
     before, head = runs_of(sweep), sweep.head
     testbed.submit("sleep 4", "-p", "urgent", "--exclusive", "-w", testbed.job(job).node)
     sweep.wait(lambda: sweep.head not in (head, None), 90, "the controller that comes back")
-    sweep.wait_complete(240)
+    # As SLURM does ahead of the walltime, at which it puts itself back into the queue.
+    head = sweep.head
+    testbed.client("scancel", "--signal=USR2", job)
+    sweep.wait(lambda: sweep.head not in (head, None), 90, "the controller that comes back once more")
+    sweep.wait_complete(150)
     wait_for_empty_queue(testbed)
     after = runs_of(sweep)
     assert Counter(sweep.states.values()) == {"complete": 4}
@@ -176,7 +180,12 @@ def test_a_preempted_controller_comes_back_and_goes_on(testbed: Testbed, make: A
 
 def test_a_killed_controller_is_followed_by_the_next_submission(testbed: Testbed, make: Any) -> None:
     sweep = make(
-        "killed", epoch_s=1.0, trials=5, epochs=8, max_concurrent=2, profile_changes={"workers": {"max": 2}}
+        "killed",
+        epoch_s=1.0,
+        trials=5,
+        epochs=8,
+        max_concurrent=2,
+        profile_changes={"workers": {"max": 2}, "arrays": True},
     )
     job = sweep.submit().job
     sweep.wait(lambda: list(sweep.states.values()).count("complete") >= 2, 150, "two finished trials")
@@ -198,7 +207,12 @@ def test_a_killed_controller_is_followed_by_the_next_submission(testbed: Testbed
 
 def test_cancel_empties_the_queue_and_leaves_trials_that_go_on(testbed: Testbed, make: Any) -> None:
     sweep = make(
-        "stopped", epoch_s=1.0, trials=2, epochs=20, max_concurrent=2, profile_changes={"workers": {"max": 2}}
+        "stopped",
+        epoch_s=1.0,
+        trials=2,
+        epochs=20,
+        max_concurrent=2,
+        profile_changes={"workers": {"max": 2}, "ports": {"low": 20000, "high": 20100}},
     )
     sweep.submit()
     sweep.wait(lambda: len(sweep.epochs) == 2 and min(sweep.epochs.values()) >= 3, 150, "three epochs of each")
@@ -214,15 +228,35 @@ def test_cancel_empties_the_queue_and_leaves_trials_that_go_on(testbed: Testbed,
         assert epochs_in(sweep.log(trial)).count(epochs) == 1, "an epoch with a checkpoint was trained again"
 
 
+def test_workers_that_never_join_stop_the_sweep_and_say_why(testbed: Testbed, make: Any) -> None:
+    image = {"workers": {"max": 1}, "container": {"image": "/no/such/image.sif"}}
+    sweep = make("hopeless", epoch_s=1.0, trials=2, epochs=2, profile_changes=image)
+    job = sweep.submit().job
+    testbed.wait_until(job, "FAILED", timeout_s=180)
+    wait_for_empty_queue(testbed)
+    problem = sweep.folder.problem_now() or ""
+    assert "3 worker jobs ended before they joined" in problem
+    assert str(sweep.folder.jobs) in problem
+    assert 3 <= len(sweep.workers("ended", "ending")) <= 5
+    assert sweep.result.num_left == 2
+
+
 @pytest.fixture
 def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder ahead on PATH whose `squeue` notes each call in `calls`, and hangs as long as `hang` exists."""
+    """A folder ahead on PATH whose `squeue` notes each call of a sweep, hangs or fails while told to."""
     folder = tmp_path / "wrapped"
     folder.mkdir()
     script = folder / "squeue"
+    # The tests' own calls ask for no names.
     script.write_text(
-        f"#!/bin/sh\ndate +%s.%N >> {folder}/calls\nwhile [ -e {folder}/hang ]; do sleep 1; done\n"
-        '[ -e {folder}/fail ] && exit 1\nPATH=${PATH#*:} exec squeue "$@"\n'.replace("{folder}", str(folder))
+        f"""#!/bin/sh
+case "$*" in *--name*)
+  date +%s.%N >> {folder}/calls
+  while [ -e {folder}/hang ]; do sleep 1; done
+  [ -e {folder}/fail ] && exit 1
+esac
+PATH=${{PATH#*:}} exec squeue "$@"
+"""
     )
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")

@@ -45,6 +45,7 @@ class WorkerProvider(NodeProvider):
         self._jobs = open_polled_jobs(Cluster.load(self._folder), self._folder)
         self._tags: dict[str, dict[str, str]] = {}
         self._known: dict[str, Job] = {}
+        self._unseen: set[str] = set()
         self._lock = threading.Lock()
         self._patience = Patience()
 
@@ -57,7 +58,11 @@ class WorkerProvider(NodeProvider):
         workers = [job for job in self._jobs.latest() if job.kind == "worker"]
         self._look_for_failed_starts(workers)
         with self._lock:
-            self._known = {job.id: job for job in workers if job.state in ("pending", "running")}
+            # The autoscaler waits for what it asked for until it has seen it, though it may be gone by then.
+            self._known = {
+                job.id: job for job in workers if job.state in ("pending", "running") or job.id in self._unseen
+            }
+            self._unseen -= self._known.keys()
             nodes = [HEAD, *self._known]
         return [node for node in nodes if tag_filters.items() <= self.node_tags(node).items()]
 
@@ -98,6 +103,7 @@ class WorkerProvider(NodeProvider):
                 raise
             self._patience.worked()
             self._tags |= dict.fromkeys(ids, tags)
+            self._unseen |= set(ids)
 
     def terminate_nodes(self, node_ids: list[str]) -> None:
         """Cancel jobs, in one call.

@@ -27,6 +27,8 @@ WORKER = "worker"
 START_S = 120.0
 TRIES = 4
 POLL_S = 0.2
+# Of Ray's own processes on a node, the last for the autoscaler's measures; trials need some more.
+NUM_PORTS = 8
 STARTED = "Ray runtime started"
 TAIL_LINES = 12
 # Trials exchange next to nothing through Ray; its default takes a third of the memory.
@@ -101,7 +103,7 @@ def start_node(shape: NodeShape, folder: Path, where: Sequence[str]) -> RayNode:
     """
     for attempt in range(TRIES):
         log = folder / f"ray-{attempt}.log"
-        chosen = free_ports(5, shape.ports)
+        chosen = free_ports(NUM_PORTS, shape.ports)
         options = [*where, *_ports(shape, chosen, is_head="--head" in where)]
         process = _launch(shape, folder, options, log, chosen[-1])
         raylet = _wait(process, log)
@@ -180,18 +182,17 @@ def _ignore_warning() -> None:
 
 def _ports(shape: NodeShape, chosen: Sequence[int], *, is_head: bool) -> list[str]:
     """Every port that Ray would otherwise take from a fixed number, which a neighbour may use."""
-    names = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port")
-    options = {f"--{name}": port for name, port in zip(names, chosen[1:4], strict=True)}
-    options |= {"--metrics-export-port": 0, "--node-manager-port": 0, "--object-manager-port": 0}
-    options |= {"--min-worker-port": 0, "--max-worker-port": 0}
-    if shape.ports:
-        options |= {"--min-worker-port": shape.ports.low, "--max-worker-port": shape.ports.high}
-        manager, objects, metrics = free_ports(3, shape.ports)
-        options |= {"--metrics-export-port": metrics, "--node-manager-port": manager}
-        options |= {"--object-manager-port": objects}
-    if is_head:
-        options |= {"--port": chosen[0]}
-    return [f"{name}={port}" for name, port in options.items()]
+    names = ["port"] if is_head else []
+    names += ["dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port"]
+    rest = ["metrics-export-port", "node-manager-port", "object-manager-port"]
+    if shape.ports is None:
+        options = dict(zip(names, chosen, strict=False))
+        options |= dict.fromkeys((*rest, "min-worker-port", "max-worker-port"), 0)
+        return [f"--{name}={port}" for name, port in options.items()]
+    options = dict(zip([*names, *rest], chosen, strict=False))
+    # Ray refuses a port that is named twice.
+    others = [str(port) for port in range(shape.ports.low, shape.ports.high + 1) if port not in chosen]
+    return [*(f"--{name}={port}" for name, port in options.items()), f"--worker-port-list={','.join(others)}"]
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path) -> psutil.Process | None:

@@ -82,7 +82,8 @@ def _jobs(run: Run, folder: SweepFolder, records: list[TrialRecord], spec: Sweep
     from orchestration.jobs_view import view_jobs  # noqa: PLC0415 - imports submitit
 
     view = view_jobs(folder, records, spec.resources)
-    assert view is not None
+    if view is None:
+        return {}
     folder.jobs_table.write_text(json.dumps(view.dump(), indent=1))
     run.attach(folder.jobs_table)
     idle = max(0.0, view.gpu_hours - view.busy_hours)

@@ -126,7 +126,7 @@ def submit(plan: Plan, profile: Profile, code: CodeMode, trainer: Trainer | None
     folder = ClusterFolder(plan.folder.cluster.absolute())
     plan.folder.make()
     # Not the driver's lock: the controller may start before its submission is over.
-    with hold(folder.root / SUBMIT_LOCK, f"the submission of '{plan.spec.name}'", wait_s=SUBMIT_S):
+    with hold(plan.folder.root / SUBMIT_LOCK, f"the submission of '{plan.spec.name}'", wait_s=SUBMIT_S):
         present = _controller(folder)
         if present is not None:
             return Submitted(present.id, is_new=False)

@@ -83,7 +83,7 @@ class _Ending:
         del frame
         if not self._came.is_set():
             is_early = number == signal.SIGUSR2
-            self.why = "its walltime" if is_early else "preempted, cancelled or no longer needed"
+            self.why = "its walltime" if is_early else "released, cancelled or preempted"
             self.left_s = self._profile.drain_s if is_early else self._profile.kill_wait_s
         self._came.set()
 

@@ -38,7 +38,7 @@ from slurm.scratch import PREFIX
 from tests.orchestration.standin import StandInTrainer
 
 # One process runs all of them: they share a sweep.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("local cluster")]
+pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 150.0
@@ -50,6 +50,7 @@ SPEC: dict[str, Any] = {
     "sampler": "random",
     "objective": {"metric": "l1", "direction": "minimize"},
     "trials": 2,
+    "epochs": 2,
     "max_concurrent": 2,
 }
 REAL: dict[str, Any] = {
@@ -60,7 +61,6 @@ REAL: dict[str, Any] = {
         "discriminator.channels": [8, 8, 8, 8],
     },
     "search": {"optimizer.lr_generator": {"type": "log_uniform", "low": 1e-4, "high": 5e-3}},
-    "epochs": 2,
 }
 
 
@@ -97,7 +97,7 @@ class Laptop:
         """End whatever a test has left behind."""
         try:
             for folder in self.storage.sweeps():
-                if folder.cluster.is_dir():
+                if ClusterFolder(folder.cluster).record.is_file():
                     submission.cancel(folder)
         finally:
             shutil.rmtree(self.scratch, ignore_errors=True)
@@ -367,6 +367,8 @@ def test_a_sweep_that_another_terminal_runs_is_not_submitted(laptop: Laptop) -> 
     with hold(plan.folder.lock, "this test"):
         submit = says(lambda: submission.submit(plan, laptop.profile(), "live"))
     assert f"sweep 'run' is in use by process {os.getpid()} on " in submit
+    # Nothing that would make it look like a sweep of a cluster.
+    assert not plan.folder.cluster.exists()
 
 
 def test_a_sweep_on_slurm_is_told_that_one_file_is_little_for_many_hosts(laptop: Laptop) -> None:

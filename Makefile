@@ -39,9 +39,9 @@ sweep: setup
 	@$(BIN)/wav2pix data synth --out data/quick --identities 4 --recordings 6 --seconds 16 --seed 0 --exist-ok
 	@$(BIN)/wav2pix sweep run sweeps/quick.yaml
 
-# Two at once: those that wait for a cluster leave room for those that compute.
+# Two files at once: those that wait for a cluster leave room for those that compute.
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	@$(BIN)/ruff check .

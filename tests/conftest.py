@@ -26,11 +26,3 @@ def sample_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the published sample is not at {folder}; the variable WAV2PIX_SAMPLE says where it is")
     return folder
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes one runs all tests of a file, and one all of those that need the cluster."""
-    cluster = Path(__file__).parent / "cluster"
-    for item in items:
-        group = "cluster" if cluster in item.path.parents else item.path.relative_to(cluster.parent).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))

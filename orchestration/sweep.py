@@ -115,7 +115,8 @@ def _remote(cluster: RemoteRay, scratch: Path) -> Iterator[None]:
                 log_to_driver=False,
             )
         # Ray would end the process on SIGTERM; whoever started the sweep knows better.
-        signal.signal(signal.SIGTERM, before)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
         yield
     finally:
         ray.shutdown()

@@ -293,6 +293,6 @@ class Testbed:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what another SLURM, or a job of it, left there."""
-    foreign = ("SLURM_", "SBATCH_", "SQUEUE_")
+    """The environment without what another SLURM, a job of it, or a Ray in this process left there."""
+    foreign = ("SLURM_", "SBATCH_", "SQUEUE_", "RAY_")
     return {key: value for key, value in os.environ.items() if not key.startswith(foreign)}

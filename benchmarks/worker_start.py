@@ -1,6 +1,6 @@
 """From a worker job's start to its trial's first training step, on the SLURM cluster of the tests, as root.
 
-    python benchmarks/worker_start.py
+    python -m benchmarks.worker_start
 
 The time is split into parts and compared with what cannot be avoided on the same host: a bare `ray start`, then
 Python with torch and one training step, nothing else. Rounds of both alternate.
@@ -22,17 +22,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from tests.cluster.install import install, obstacle
+from tests.cluster.sweeps import Sweep, profile
+from tests.cluster.testbed import Testbed
+from tests.cluster.waiting import wait_for
+from tests.orchestration.standin import StandInEpoch
+from wav2pix.config import TrainConfig
+from wav2pix.data.synth import SynthArguments, synthesise
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from tests.cluster.install import install, obstacle  # noqa: E402
-from tests.cluster.sweeps import Sweep, profile  # noqa: E402
-from tests.cluster.testbed import Testbed  # noqa: E402
-from tests.cluster.waiting import wait_for  # noqa: E402
-from tests.orchestration.standin import StandInEpoch  # noqa: E402
-from wav2pix.config import TrainConfig  # noqa: E402
-from wav2pix.data.synth import SynthArguments, synthesise  # noqa: E402
-
 HOST = "node3"
 PARTS = ("Python", "Ray node", "placing the trial", "torch and data", "first step")
 REPOSITORY = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -104,9 +104,9 @@ def controller_of(folder: SweepFolder) -> Job | None:
     if not cluster_folder.record.is_file():
         return None
     polled = open_polled_jobs(Cluster.load(cluster_folder), cluster_folder)
-    if _leader(polled.remembered()) is None:
+    if leader(polled.remembered()) is None:
         return None
-    return _leader(_jobs_now(polled)[0])
+    return leader(_jobs_now(polled)[0])
 
 
 def print_jobs(view: JobsView, console: Console) -> None:
@@ -140,7 +140,8 @@ def _jobs_now(polled: PolledJobs) -> tuple[list[Job], str]:
         return polled.remembered(), str(error)
 
 
-def _leader(jobs: Iterable[Job]) -> Job | None:
+def leader(jobs: Iterable[Job]) -> Job | None:
+    """The controller job among them that waits or runs."""
     return next((job for job in jobs if job.kind == "controller" and job.state in ("pending", "running")), None)
 
 

@@ -26,15 +26,9 @@ def new_sampler(sampler: AnySampler, seed: int, number: int) -> optuna.samplers.
                 constant_liar=True,
                 seed=own_seed,
             )
-        case "cmaes":
-            return optuna.samplers.CmaEsSampler(
-                n_startup_trials=sampler.startup_trials,
-                independent_sampler=independent,
-                warn_independent_sampling=False,
-                seed=own_seed,
-            )
-        case "gp":
-            return optuna.samplers.GPSampler(
+        case "cmaes" | "gp":
+            model = optuna.samplers.CmaEsSampler if sampler.type == "cmaes" else optuna.samplers.GPSampler
+            return model(
                 n_startup_trials=sampler.startup_trials,
                 independent_sampler=independent,
                 warn_independent_sampling=False,

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -20,28 +20,23 @@ from orchestration.errors import OrchestrationError, SweepError
 from orchestration.folders import SweepFolder
 from orchestration.frozen import freeze
 from orchestration.identity import SweepRecord, claim
-from orchestration.jobs_view import controller_of
+from orchestration.jobs_view import controller_of, leader
 from orchestration.lock import hold
 from orchestration.progress import Progress
 from orchestration.ray_at import RemoteRay
 from orchestration.runs import tracking_uri
 from orchestration.spec import Resources
-from orchestration.work import Trainer
+from orchestration.work import PRELOAD, Trainer
 from slurm import controller
 from slurm.errors import SlurmError
 from slurm.folder import Cluster, ClusterFolder, Head
-from slurm.job import Job
 from slurm.jobs import PolledJobs, open_jobs, open_polled_jobs
 from slurm.private import write_private
 from slurm.profile import LocalProfile, SlurmProfile
-
-if TYPE_CHECKING:
-    from slurm.controller import Stop
+from wav2pix.errors import Wav2PixError
 
 Profile = SlurmProfile | LocalProfile
 CodeMode = Literal["frozen", "live"]
-# What every trial needs; its process imports it while it waits for one.
-PRELOAD = ("orchestration.trial", "orchestration.tracking")
 LOG_WIDTH = 160
 # Held while a controller is submitted, so that two terminals do not submit two.
 SUBMIT_LOCK = "submit.lock"
@@ -116,7 +111,8 @@ def submit(plan: Plan, profile: Profile, code: CodeMode, trainer: Trainer | None
         trainer: what a trial runs; without it this project's.
 
     Raises:
-        SweepError: a trial does not fit into a worker, or the folder holds another sweep.
+        SweepError: a trial does not fit into a worker, the folder holds another sweep, or the profile allows no
+            more jobs.
         SlurmError: the cluster does not answer, or refuses the job.
     """
     check_fit(plan.spec.resources, profile)
@@ -127,7 +123,7 @@ def submit(plan: Plan, profile: Profile, code: CodeMode, trainer: Trainer | None
     plan.folder.make()
     # Not the driver's lock: the controller may start before its submission is over.
     with hold(plan.folder.root / SUBMIT_LOCK, f"the submission of '{plan.spec.name}'", wait_s=SUBMIT_S):
-        present = _controller(folder)
+        present = leader(_polled(folder).latest()) if folder.record.is_file() else None
         if present is not None:
             return Submitted(present.id, is_new=False)
         with hold(plan.folder.lock, f"sweep '{plan.spec.name}'", wait_s=1):
@@ -135,6 +131,11 @@ def submit(plan: Plan, profile: Profile, code: CodeMode, trainer: Trainer | None
             notes = [_prepare(plan, profile, folder, code), _tracking_note(plan, profile)]
         work = partial(lead, plan.folder.root.absolute(), trainer=trainer)
         ids = _polled(folder).submit("controller", partial(controller.run, folder.root, work))
+    if not ids:
+        raise SweepError(
+            f"workers of '{plan.spec.name}' take up all jobs that 'max_jobs' of the profile allows: "
+            "wait until they end, or end them with `wav2pix sweep cancel`"
+        )
     return Submitted(ids[0], is_new=True, notes=tuple(filter(None, notes)))
 
 
@@ -152,13 +153,12 @@ def check_not_led(plan: Plan) -> None:
         )
 
 
-def lead(root: Path, head: Head, scratch: Path, stop: Stop, trainer: Trainer | None = None) -> bool:
+def lead(root: Path, head: Head, stop: controller.Stop, trainer: Trainer | None = None) -> bool:
     """Run what is left of the sweep in ``root`` on a Ray cluster; what a controller job does.
 
     Returns:
         Whether the sweep is complete.
     """
-    del scratch
     folder = SweepFolder(root)
     cluster = ClusterFolder(folder.cluster)
     try:
@@ -173,7 +173,7 @@ def lead(root: Path, head: Head, scratch: Path, stop: Stop, trainer: Trainer | N
         result = driver.run_sweep(
             plan, progress, trainer, ray_at=ray_at, stop=stop, problem=lambda: cluster.problem_now() or ""
         )
-    except OrchestrationError as error:
+    except (OrchestrationError, Wav2PixError) as error:
         cluster.give_up(str(error))
         raise
     for problem in result.problems:
@@ -225,15 +225,6 @@ def _tracking_note(plan: Plan, profile: Profile) -> str:
 
 def _polled(folder: ClusterFolder) -> PolledJobs:
     return open_polled_jobs(Cluster.load(folder), folder)
-
-
-def _controller(folder: ClusterFolder) -> Job | None:
-    """The controller that a sweep has already, waiting or running."""
-    if not folder.record.is_file():
-        return None
-    jobs = _polled(folder).latest()
-    alive = (job for job in jobs if job.kind == "controller" and job.state in ("pending", "running"))
-    return next(alive, None)
 
 
 def _prepare(plan: Plan, profile: Profile, folder: ClusterFolder, code: CodeMode) -> str:

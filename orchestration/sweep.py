@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
+from orchestration.work import PRELOAD, Context
+
 # Set before ray reads them: it logs little, reports nothing home, and asks for a token like any cluster of it.
 for _name, _setting in {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -23,7 +25,7 @@ for _name, _setting in {
     # A trial trains no slower than `wav2pix train`; Ray's default is the lowest priority but four.
     "RAY_worker_niceness": "0",
     # The workers that Ray starts with itself import what trials need while the driver is still busy.
-    "RAY_preload_python_modules": "orchestration.trial,orchestration.tracking",
+    "RAY_preload_python_modules": ",".join(PRELOAD),
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "-1",
@@ -37,7 +39,6 @@ from orchestration.folders import SweepFolder  # noqa: E402
 from orchestration.ledger import Ledger  # noqa: E402
 from orchestration.ray_at import LocalRay, RayAt, RemoteRay  # noqa: E402
 from orchestration.spec import Resources  # noqa: E402
-from orchestration.work import Context  # noqa: E402
 
 # Ray reads it once in the life of a process.
 TOKEN = secrets.token_hex(32)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+# What every trial needs; a process that Ray keeps for trials imports it while it waits for one.
+PRELOAD = ("orchestration.trial", "orchestration.tracking")
+
+
 class Epoch(Protocol):
     """What :class:`wav2pix.train.Epoch` gives."""
 

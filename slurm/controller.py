@@ -1,8 +1,8 @@
 """The body of a controller job: the head of the sweep's Ray cluster, and the work that is handed to it.
 
-The work is a callable that is given a :class:`Head`, a folder on this host's disk and a :class:`Stop`; it
-returns whether it is complete. When SLURM is about to end the job before that, the work is asked to stop, and
-the job is put back into the queue.
+The work is a callable that is given a :class:`Head` and a :class:`Stop`; it returns whether it is complete.
+When SLURM is about to end the job before that, the work is asked to stop, and the job is put back into the
+queue.
 
 Nothing here imports ray: the work does, once it has said how to reach the head.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from slurm import processes
-from slurm.errors import SchedulerError
+from slurm.errors import NoAnswer, SchedulerError
 from slurm.folder import Cluster, ClusterFolder, Head
 from slurm.hosts import job_id, own_address
 from slurm.jobs import open_jobs, open_polled_jobs
@@ -35,6 +35,7 @@ GRACE_S = 3.0
 POLL_S = 1.0
 # A head that ended so soon would do so again.
 SHORT_LIFE_S = 120.0
+REQUEUE_TRIES = 3
 COMMANDS = (
     "initialization_commands",
     "setup_commands",
@@ -58,7 +59,7 @@ class Stop(threading.Event):
 
 
 # What a controller runs: complete, or to be gone on with in the next job.
-Work = Callable[[Head, Path, Stop], bool]
+Work = Callable[[Head, Stop], bool]
 
 
 def run(root: Path, work: Work) -> None:
@@ -83,14 +84,16 @@ def run(root: Path, work: Work) -> None:
 
 
 def _lead(cluster: Cluster, folder: ClusterFolder, scratch: Path, work: Work, stop: Stop) -> bool:
-    node = _start_head(cluster, folder, scratch)
+    node = _start_head(cluster, folder, scratch, stop)
+    if node is None:
+        return False
     head = Head(address=node.address, job=job_id(), since=time.time())
     folder.announce(head)
     done = threading.Event()
     threading.Thread(target=_watch_head, args=(node, done, cluster, folder, work), daemon=True).start()
     is_complete = False
     try:
-        is_complete = work(head, scratch, stop)
+        is_complete = work(head, stop)
     finally:
         done.set()
         # Complete, or failed for good: in both cases nobody comes back for them.
@@ -127,7 +130,7 @@ def _watch_head(
         os._exit(1)
 
 
-def _start_head(cluster: Cluster, folder: ClusterFolder, scratch: Path) -> RayNode:
+def _start_head(cluster: Cluster, folder: ClusterFolder, scratch: Path, stop: Stop) -> RayNode | None:
     own = scratch / "h"
     own.mkdir(mode=0o700)
     config = own / "autoscaling.json"
@@ -150,7 +153,8 @@ def _start_head(cluster: Cluster, folder: ClusterFolder, scratch: Path) -> RayNo
             "RAY_AUTOSCALER_PENDING_NODE_IDLE_TIMEOUT_S": str(int(cluster.profile.idle_timeout_s)),
         },
     )
-    return start_node(shape, own, ["--head", "--include-dashboard=false", f"--autoscaling-config={config}"])
+    where = ["--head", "--include-dashboard=false", f"--autoscaling-config={config}"]
+    return start_node(shape, own, where, stop.is_set)
 
 
 def autoscaling_config(cluster: Cluster, folder: ClusterFolder) -> dict[str, object]:
@@ -212,9 +216,20 @@ def _release_workers(cluster: Cluster, folder: ClusterFolder) -> None:
 
 
 def _come_back(cluster: Cluster, folder: ClusterFolder, work: Work) -> None:
-    """Into the queue again; where a site forbids that to jobs, as a new job."""
+    """Into the queue again; where a site forbids that to jobs, as a new job.
+
+    Raises:
+        SchedulerError: neither; submitting the sweep again goes on with it.
+    """
     jobs = open_jobs(cluster, folder)
-    try:
-        jobs.requeue(job_id())
-    except SchedulerError:
-        jobs.submit("controller", partial(run, folder.root, work))
+    for _ in range(REQUEUE_TRIES):
+        try:
+            jobs.requeue(job_id())
+        except NoAnswer:
+            # It may have been done all the same: a second controller would be in the way of the first.
+            time.sleep(POLL_S)
+        except SchedulerError:
+            jobs.submit("controller", partial(run, folder.root, work))
+            return
+        else:
+            return

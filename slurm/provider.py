@@ -25,13 +25,14 @@ from ray.autoscaler.tags import (
 from slurm import worker
 from slurm.errors import SchedulerError, SlurmError
 from slurm.folder import Cluster, ClusterFolder
-from slurm.jobs import Job, open_polled_jobs
+from slurm.jobs import Ending, Job, open_polled_jobs
 from slurm.ray_node import HEAD, WORKER
 
 HEAD_TAGS = {TAG_RAY_NODE_KIND: NODE_KIND_HEAD, TAG_RAY_USER_NODE_TYPE: HEAD}
 WORKER_TAGS = {TAG_RAY_NODE_KIND: NODE_KIND_WORKER, TAG_RAY_USER_NODE_TYPE: WORKER}
 # So many workers in a row that end before they have joined: something is wrong with all of them.
 MAX_FAILED_STARTS = 3
+FAILED: tuple[Ending, ...] = ("failed", "out_of_memory", "completed")
 FIRST_WAIT_S = 15.0
 LAST_WAIT_S = 300.0
 
@@ -124,7 +125,9 @@ class WorkerProvider(NodeProvider):
 
     def _look_for_failed_starts(self, workers: list[Job]) -> None:
         """Stop a sweep whose workers end before they join: nobody wants hundreds of them."""
-        ended = sorted((job for job in workers if job.state == "ended" and job.started), key=lambda job: job.id)
+        # Of this head's: whoever submits again has mended the cause. Preempted or cancelled ones prove nothing.
+        ended = [job for job in workers if job.id in self._tags and job.ending in FAILED]
+        ended.sort(key=lambda job: job.ended or 0.0)
         recent = [self._folder.life_of(job.id) for job in ended[-MAX_FAILED_STARTS:]]
         if len(recent) == MAX_FAILED_STARTS and not any(life and life.joined for life in recent):
             why = next((life.why for life in reversed(recent) if life and life.why), "it left no word")

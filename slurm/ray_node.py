@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,12 +91,18 @@ class RayNode:
         self._process.wait(timeout=10)
 
 
-def start_node(shape: NodeShape, folder: Path, where: Sequence[str]) -> RayNode:
+def start_node(
+    shape: NodeShape, folder: Path, where: Sequence[str], stop: Callable[[], bool]
+) -> RayNode | None:
     """Start a node and wait until it is part of its cluster.
 
     Args:
         folder: an empty one on a local disk, with a short path.
         where: arguments of `ray start` that say which cluster: ``--head`` makes a new one.
+        stop: whether the node is no longer wanted.
+
+    Returns:
+        The node; None if ``stop`` said so before it was there.
 
     Raises:
         SlurmError: it did not start, several times over; with the last words of `ray start`.
@@ -106,11 +112,13 @@ def start_node(shape: NodeShape, folder: Path, where: Sequence[str]) -> RayNode:
         chosen = free_ports(NUM_PORTS, shape.ports)
         options = [*where, *_ports(shape, chosen, is_head="--head" in where)]
         process = _launch(shape, folder, options, log, chosen[-1])
-        raylet = _wait(process, log)
+        raylet = _wait(process, log, stop)
         if raylet is not None:
             return RayNode(process, raylet, f"{shape.address}:{chosen[0]}")
         processes.end_processes([*_itself(process), *processes.descendants(process.pid)], 1.0)
         process.wait(timeout=10)
+        if stop():
+            return None
         time.sleep(random.uniform(0.5, 3.0))
     raise SlurmError(f"no Ray node could be started on {socket.gethostname()}:\n{_tail(log)}")
 
@@ -195,10 +203,10 @@ def _ports(shape: NodeShape, chosen: Sequence[int], *, is_head: bool) -> list[st
     return [*(f"--{name}={port}" for name, port in options.items()), f"--worker-port-list={','.join(others)}"]
 
 
-def _wait(process: subprocess.Popen[bytes], log: Path) -> psutil.Process | None:
+def _wait(process: subprocess.Popen[bytes], log: Path, stop: Callable[[], bool]) -> psutil.Process | None:
     """The raylet of a node that has started; None if it has not."""
     deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and process.poll() is None and not stop():
         if STARTED in log.read_text(errors="replace"):
             below = processes.descendants(process.pid)
             return next((child for child in below if child.name() == "raylet"), None)

@@ -99,7 +99,11 @@ def _serve(cluster: Cluster, folder: ClusterFolder, scratch: Path, ending: _Endi
         number += 1
         own = scratch / str(number)
         own.mkdir(mode=0o700)
-        node = start_node(_shape(cluster, folder, head, own), own, ["--address", head.address])
+        is_over = partial(_is_over, folder, head, ending)
+        node = start_node(_shape(cluster, folder, head, own), own, ["--address", head.address], is_over)
+        past = head
+        if node is None:
+            continue
         life.joined = life.joined or time.time()
         life.save()
         if _watch(node, folder, head, ending):
@@ -108,7 +112,6 @@ def _serve(cluster: Cluster, folder: ClusterFolder, scratch: Path, ending: _Endi
         node.end(GRACE_S)
         if folder.head_now() == head and answers(head.address):
             return "drained by the autoscaler, or taken for dead"
-        past = head
 
 
 def _next_head(folder: ClusterFolder, past: Head | None, wait_s: float, ending: _Ending) -> Head | None:
@@ -148,6 +151,11 @@ def _watch(node: RayNode, folder: ClusterFolder, head: Head, ending: _Ending) ->
         if not node.is_alive or folder.head_now() != head:
             return False
     return True
+
+
+def _is_over(folder: ClusterFolder, head: Head, ending: _Ending) -> bool:
+    """Whether there is no point in joining this head any more."""
+    return ending.wait(0) or not _has_head(folder, head)
 
 
 def _has_head(folder: ClusterFolder, head: Head) -> bool:

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_the_start_of_a_worker_is_measured_in_parts_beside_the_least_that_it_takes(testbed: Testbed) -> None:
     del testbed  # where there is none, the benchmark cannot run either
-    command = [sys.executable, "benchmarks/worker_start.py", "--rounds", "1"]
+    command = [sys.executable, "-m", "benchmarks.worker_start", "--rounds", "1"]
     output = run(["env", "-C", REPOSITORY, *command], env=clean_environment(), timeout_s=300)
     seconds = dict(re.findall(r"^(.+?)\s+([\d.]+) s$", output, re.MULTILINE))
     assert [*seconds] == [*PARTS, "bare: ray start", "bare: one step"]

@@ -26,7 +26,7 @@ from orchestration.work import Work
 
 def open_sweep(target: Target, work: Work, folder: SweepFolder, scratch: Path) -> Tracker:
     """The run of the sweep itself, which also makes the database before any trial wants it."""
-    from orchestration.tracking import MlflowTracker  # noqa: PLC0415 - imports mlflow
+    from orchestration.tracking.mlflow_store import MlflowTracker  # noqa: PLC0415 - imports mlflow
 
     spec = work.spec
     tracker = MlflowTracker(target)
@@ -123,7 +123,7 @@ def clean_up(folder: SweepFolder, record: SweepRecord, snapshot: Snapshot) -> No
     mark = _mark(folder)
     if mark is None:
         return
-    from orchestration.tracking import MlflowTracker  # noqa: PLC0415 - imports mlflow
+    from orchestration.tracking.mlflow_store import MlflowTracker  # noqa: PLC0415 - imports mlflow
 
     scratch = Path(mark["scratch"])
     if scratch.name.startswith(SCRATCH_PREFIX) and mark["host"] == socket.gethostname():

@@ -37,7 +37,7 @@ class TrialActor(tune.Trainable):
 
     def setup(self, config: dict[str, Any], context: Context | None = None) -> None:
         """Called once in the life of the process."""
-        from orchestration.tracking import MlflowTracker  # noqa: PLC0415 - takes seconds to import
+        from orchestration.tracking.mlflow_store import MlflowTracker  # noqa: PLC0415 - takes seconds to import
 
         assert context is not None
         logging.getLogger("ray").setLevel(logging.ERROR)

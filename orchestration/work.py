@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 # What every trial needs; a process that Ray keeps for trials imports it while it waits for one.
-PRELOAD = ("orchestration.trial", "orchestration.tracking")
+PRELOAD = ("orchestration.trial", "orchestration.tracking.mlflow_store")
 
 
 class Epoch(Protocol):

@@ -16,7 +16,7 @@ from orchestration.folders import Storage
 from orchestration.ledger import reconcile
 from orchestration.records import TrialRecord
 from orchestration.runs import BackgroundRun, MemoryRun, MemoryTracker, Target, Tracker, tracking_target
-from orchestration.tracking import MlflowTracker
+from orchestration.tracking.mlflow_store import MlflowTracker
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ SPEC: dict[str, Any] = {
 @pytest.fixture
 def tracker(monkeypatch: pytest.MonkeyPatch) -> MemoryTracker:
     tracker = MemoryTracker()
-    monkeypatch.setattr("orchestration.tracking.MlflowTracker", lambda *_: tracker)
+    monkeypatch.setattr("orchestration.tracking.mlflow_store.MlflowTracker", lambda *_: tracker)
     monkeypatch.setattr(trial_module, "LEAVING_PAUSE_S", 0.0)
     monkeypatch.setattr(trial_module, "LOCK_WAIT_S", 0.2)
     return tracker

@@ -6,13 +6,14 @@ Functions parse, call and print. What is slow to import is imported when a comma
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from orchestration import cluster_cli  # noqa: F401 - adds its commands
+from orchestration import cluster_cli, tracking_cli  # noqa: F401 - add their commands
 from orchestration.cli_parts import (
     DryRunOption,
     FileArgument,
@@ -28,10 +29,28 @@ from orchestration.errors import OrchestrationError
 from slurm.errors import SlurmError
 from wav2pix.cli import app
 from wav2pix.errors import Wav2PixError
+from wav2pix.model_sources import MODEL_SOURCES
 
 if TYPE_CHECKING:
     from orchestration.driver import Result
 
+WhereOption = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="CONDITION",
+        help='Only such trials, as in "metrics.l1 < 0.2 and params.batch_size = 16".',
+    ),
+]
+
+
+def _fetch_model(address: str, to: Path) -> Path:
+    from orchestration.registry import fetch
+
+    return fetch(address, to)
+
+
+MODEL_SOURCES["models"] = _fetch_model
 app.add_typer(sweep_app, name="sweep")
 app.add_typer(cluster_app, name="cluster")
 
@@ -137,33 +156,34 @@ def status(
 def compare(
     name: NameArgument,
     storage: StorageOption = Path("runs"),
+    where: WhereOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Show only the best so many.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Trials from best to worst, with the parameters that differ."""
-    from orchestration import tables
+    from orchestration import compare_view
 
     result = read_named(name, storage)
-    print_json(_comparison(result)[:limit]) if as_json else tables.print_comparison(result, Console(), limit)
+    rows = compare_view.chosen(result, where)[:limit]
+    if as_json:
+        print_json([row.dump() for row in rows])
+        return
+    compare_view.print_rows(rows, [goal.metric for goal in result.spec.goals], Console())
 
 
 @sweep_app.command()
-def best(name: NameArgument, storage: StorageOption = Path("runs"), as_json: JsonOption = False) -> None:
-    """The best trial and why; with several objectives all that none beats."""
-    from orchestration import results, tables
+def best(
+    name: NameArgument,
+    storage: StorageOption = Path("runs"),
+    where: WhereOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The best trial, why, and where it is; with several objectives all that none beats."""
+    from orchestration import best_view
 
     result = read_named(name, storage)
-    winners = results.best(result.records, result.spec.goals)
-    if as_json:
-        rows = {row["trial"]: row for row in _comparison(result)}
-        why = results.why(result.records, result.spec.goals)
-        print_json({"best": [rows[record.number] for record in winners], "why": why})
-        return
-    console = Console()
-    tables.print_best(result, console)
-    for record in winners:
-        console.print(f"trial {record.number}: ", record.params)
-    tables.print_where(result, console)
+    found = best_view.find_best(result, where)
+    print_json(best_view.dump(found, result)) if as_json else best_view.show(found, result, Console())
 
 
 @sweep_app.command()
@@ -171,18 +191,29 @@ def export(
     name: NameArgument,
     out: Annotated[Path, typer.Option(help="Folder to write; an older export there is replaced.")],
     trial: Annotated[int | None, typer.Option(min=0, help="Another trial than the best.")] = None,
+    where: WhereOption = None,
+    register: Annotated[
+        bool,
+        typer.Option("--register/--no-register", help="Whether to make it MLflow's champion if it is better."),
+    ] = True,
     storage: StorageOption = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
-    """Write the best trial's weights, configuration, card and pictures to a folder."""
+    """Write the best trial's weights, configuration, card and pictures to a folder, and register it."""
+    from orchestration import registry
     from orchestration.export import export_trial
 
-    record = export_trial(read_named(name, storage), trial, out)
+    result = read_named(name, storage)
+    exported = export_trial(result, trial, out, where=where)
+    registered = registry.register(result, exported) if register else None
     if as_json:
-        print_json({"out": str(out), "trial": record.number, "epoch": record.progress.epoch})
+        about = {"out": str(out), "trial": exported.record.number, "epoch": exported.record.progress.epoch}
+        print_json(about | {"registered": asdict(registered) if registered else None})
         return
-    typer.echo(f"{out}: trial {record.number}, epoch {record.progress.epoch}")
+    typer.echo(f"{out}: trial {exported.record.number}, epoch {exported.record.progress.epoch}")
     typer.echo(f"Draw a face: wav2pix generate --model {out} speech.wav --out face.png")
+    if registered:
+        typer.echo(registered.text, err=registered.version is None)
 
 
 def _comparison(result: Result) -> list[dict[str, Any]]:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestration import space
-from orchestration.books import clean_up, close_sweep, died_here, open_runs, open_sweep
+from orchestration import books, space
+from orchestration.books import Books, clean_up, died_here, open_runs
 from orchestration.errors import TrackingError
 from orchestration.folders import SCRATCH_PREFIX, Storage, SweepFolder
-from orchestration.identity import SweepRecord, claim, same_sweep
+from orchestration.identity import SweepRecord, bucket_of, claim, same_sweep
 from orchestration.ledger import Ledger, Watcher
 from orchestration.lock import hold, is_held
 from orchestration.provenance import running_code
@@ -30,6 +30,8 @@ from orchestration.runs import Target, tracking_target, tracking_uri
 from orchestration.snapshot import Snapshot, SnapshotKeeper
 from orchestration.spec import SweepSpec
 from orchestration.sqlite import make_whole, set_journal
+from orchestration.storage import artifacts_of
+from orchestration.tracking.sync import Synced
 from orchestration.work import Context, Trainer, Wav2PixTrainer, Work
 from wav2pix.data import open_dataset
 
@@ -78,6 +80,7 @@ class Plan:
             "sweep_folder": str(self.folder.root),
             "tracking": tracking_uri(spec.tracking.uri) or f"sqlite:///{storage.database}",
             "artifacts": str(storage.artifacts) if not tracking_uri(spec.tracking.uri) else "the server's",
+            "checkpoints": bucket_of(spec),
         }
 
 
@@ -103,9 +106,12 @@ def make_plan(spec: SweepSpec) -> Plan:
 
     Raises:
         DataError: the data set is not there or not usable.
+        StorageError: the environment or the defaults file say of artifacts what cannot be.
         SweepError: the sweep's folder holds a sweep of other settings.
     """
     data = open_dataset(spec.data)
+    # From now on the same in every process, whatever its environment says.
+    spec = spec.model_copy(update={"artifacts": artifacts_of(spec.artifacts)})
     folder = Storage(spec.storage).sweep(spec.name)
     same_sweep(folder, spec, data.content_hash, tracking_uri(spec.tracking.uri))
     finished = sum(record.state != "running" for record in _load_snapshot(spec, folder).records)
@@ -121,6 +127,18 @@ def read_sweep(folder: SweepFolder) -> Result:
             clean_up(folder, record, _read_study(record.spec, folder))
     snapshot = _load_snapshot(record.spec, folder)
     return Result(record.spec, folder, snapshot.records, snapshot.num_left)
+
+
+def sync(folder: SweepFolder) -> Synced:
+    """Send what the tracking store does not have of a sweep, and close what nobody runs.
+
+    Raises:
+        SweepError: a driver runs the sweep, which sends all itself.
+        TrackingError: the store is away; what it has it keeps.
+    """
+    record = SweepRecord.load(folder)
+    with hold(folder.lock, f"sweep '{folder.name}'", wait_s=1):
+        return books.sync(folder, record, _read_study(record.spec, folder))
 
 
 def run_sweep(
@@ -157,7 +175,8 @@ def run_sweep(
             study.start()
             problems: list[str] = []
             if study.num_left:
-                target = tracking_target(uri, Storage(spec.storage), spec.name, record.sweep_id)
+                storage, offline = Storage(spec.storage), spec.tracking.offline
+                target = tracking_target(uri, storage, spec.name, record.sweep_id, offline=offline)
                 sweep = _Sweep(study, _work(plan, trainer), folder, target)
                 problems = sweep.run(watcher, ray_at or LocalRay(), stop, problem)
             return Result(plan.spec, plan.folder, study.records(), study.num_left, tuple(problems))
@@ -165,7 +184,8 @@ def run_sweep(
 
 def _work(plan: Plan, trainer: Trainer | None) -> Work:
     data = plan.spec.data.absolute()
-    return Work(plan.spec, data, plan.data_hash, running_code(), trainer or Wav2PixTrainer())
+    size = {"pairs": plan.data_pairs, "identities": plan.identities}
+    return Work(plan.spec, data, plan.data_hash, running_code(), size, trainer or Wav2PixTrainer())
 
 
 def study_url(folder: SweepFolder) -> str:
@@ -212,21 +232,20 @@ class _Sweep:
     ) -> list[str]:
         """Run them; what could not be tracked."""
         scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=_short_folder()))
-        keeper = SnapshotKeeper(self.folder.snapshot, self._standing)
         with open_runs(self.folder, scratch), ThreadPoolExecutor(1) as pool:
             from orchestration import sweep  # noqa: PLC0415 - imports ray
 
-            # While Ray starts, which is waiting mostly; making a tracking database takes as long.
-            tracker = pool.submit(open_sweep, self.target, self.work, self.folder, scratch)
-            ledger = Ledger(self.study, tracker, watcher, keeper, self.work.spec.max_failures)
+            # The store is opened while Ray starts, which is waiting mostly.
+            own = Books(self.target, self.work, self.folder, pool)
+            keeper = SnapshotKeeper(self.folder.snapshot, self._standing, own.progress)
+            ledger = Ledger(self.study, own, watcher, keeper, self.work.spec.max_failures)
             context = Context(self.work, self.folder, self.target, scratch)
             try:
                 sweep.run_trials(ledger, self.study.num_left, context, ray_at, stop, problem)
             finally:
                 ledger.finish()
-                snapshot = Snapshot(*self._standing(), time.time())
-                close_sweep(tracker.result(), self.work.spec, self.folder, snapshot)
-            return ledger.problems
+                problems = own.close(Snapshot(*self._standing(), time.time()))
+            return [*ledger.problems, *problems]
 
     def _standing(self) -> tuple[list[TrialRecord], int]:
         return self.study.records(), self.study.num_left

@@ -20,7 +20,11 @@ class StorageError(OrchestrationError):
 
 
 class TrackingError(OrchestrationError):
-    """The tracking store cannot be reached or refuses."""
+    """The tracking store cannot be reached, or does not answer as it should."""
+
+
+class TrackingRefused(TrackingError):
+    """The tracking store will never take this, however often it is asked."""
 
 
 class TrialFailed(OrchestrationError):

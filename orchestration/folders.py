@@ -100,6 +100,15 @@ class SweepFolder:
         return self.root / trial_key(number) / "log.txt"
 
     @property
+    def journal(self) -> Path:
+        """What the sweep's own run logs, on its way to the tracking store."""
+        return self.root / "tracking"
+
+    def trial_journal(self, number: int) -> Path:
+        """What a trial logs, on its way to the tracking store."""
+        return self.root / trial_key(number) / "tracking"
+
+    @property
     def cluster(self) -> Path:
         """What belongs to the jobs of a sweep that was submitted to a cluster."""
         return self.root / "cluster"

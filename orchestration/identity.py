@@ -122,12 +122,20 @@ def same_sweep(
     if old.tracked and old.tracking_uri != tracking_uri:
         here, there = (uri or "the storage folder" for uri in (tracking_uri, old.tracking_uri))
         differing.append(f"tracking is in {there} there and in {here} here")
+    here, there = (bucket_of(each) for each in (spec, old.spec))
+    if here != there:
+        differing.append(f"checkpoints are in {there} there and in {here} here")
     if differing:
         raise SweepError(
             f"{folder.root} holds a sweep '{spec.name}' of other settings: {'; '.join(differing[:8])}. "
             "Undo the change to continue it, or choose another name for a new sweep"
         )
     return old
+
+
+def bucket_of(spec: SweepSpec) -> str:
+    """Where checkpoints go, for a person."""
+    return (spec.artifacts and spec.artifacts.uri) or "the sweep's folder"
 
 
 def digest(identity: Mapping[str, Any]) -> str:

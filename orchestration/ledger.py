@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from orchestration.records import Report, TrialRecord
-from orchestration.runs import Outcome, Tracker, Writer
 from orchestration.snapshot import SnapshotKeeper
+from orchestration.tracking.sync import outcome_of
 
 if TYPE_CHECKING:
     # It imports optuna, and who only looks at a sweep has no need of that.
+    from orchestration.books import Books
     from orchestration.study import Assignment, Study
 
-FLUSH_S = 60.0
 # A trial that is lost so often in a row, without an epoch in between, may be what ends its nodes.
 MAX_LOSSES_WITHOUT_PROGRESS = 5
 
@@ -34,7 +32,7 @@ class Ledger:
 
     Args:
         study: where trials come from.
-        tracker: is still being opened, which takes seconds.
+        books: the runs of the sweep.
         watcher: is told of everything.
         snapshot: is kept up to date.
         max_failures: that a trial may survive.
@@ -46,17 +44,16 @@ class Ledger:
     def __init__(
         self,
         study: Study,
-        tracker: Future[Tracker],
+        books: Books,
         watcher: Watcher,
         snapshot: SnapshotKeeper,
         max_failures: int,
     ) -> None:
         self._study = study
-        self._tracker = tracker
+        self._books = books
         self._watcher = watcher
         self._snapshot = snapshot
         self._max_failures = max_failures
-        self._writer = Writer()
         self._numbers: dict[str, int] = {}
         self._reasons: dict[str, str] = {}
         self.problems: list[str] = []
@@ -64,8 +61,7 @@ class Ledger:
     def check(self) -> None:
         """Called now and then: writes what is due, and raises what went wrong in opening the tracking store."""
         self._snapshot.tick()
-        if self._tracker.done():
-            self._tracker.result()
+        self._books.check()
 
     def start(self, trial_id: str) -> Assignment:
         """The next trial, to be known as ``trial_id``."""
@@ -119,13 +115,9 @@ class Ledger:
     def finish(self) -> None:
         """No more trials in this process: those still running were interrupted."""
         self._snapshot.flush()
-        if self._tracker.exception():
-            return
         for number in self._numbers.values():
             if self._study.record(number).state == "running":
                 self._close(number)
-        self._writer.close(FLUSH_S)
-        self.problems += self._writer.problems
 
     def _goes_on(self, trial_id: str, it_may: bool) -> bool:
         if it_may:
@@ -135,23 +127,5 @@ class Ledger:
 
     def _close(self, number: int) -> None:
         record = self._study.record(number)
-        self._writer.submit(partial(self._close_run, number, outcome_of(record), record.reason))
+        self._books.settle(number, outcome_of(record), record.reason)
         self._watcher.ended(record)
-
-    def _close_run(self, number: int, outcome: Outcome, reason: str) -> None:
-        self._tracker.result().close(number, outcome, reason)
-
-
-def outcome_of(record: TrialRecord) -> Outcome:
-    """How the run of a trial stands when nobody works on it."""
-    return "interrupted" if record.state == "running" else record.state
-
-
-def reconcile(tracker: Tracker, records: list[TrialRecord], sweep: Outcome) -> None:
-    """Close every run that a dead driver left open, as the study says."""
-    outcomes: dict[int | None, tuple[Outcome, str]] = {None: (sweep, "")}
-    outcomes |= {record.number: (outcome_of(record), record.reason) for record in records}
-    for run in tracker.runs():
-        outcome, reason = outcomes.get(run.trial, ("interrupted", ""))
-        if run.is_running or (run.outcome != outcome and run.trial is not None):
-            tracker.close(run.trial, outcome, reason)

@@ -11,19 +11,23 @@ from orchestration.folders import SweepFolder, checkpoint_key
 from orchestration.records import TrialRecord
 from orchestration.results import compare
 from orchestration.spec import SweepSpec
-from orchestration.storage import ArtifactStore
+from orchestration.storage import ArtifactStore, MissingArtifact
 from wav2pix.files import write_atomically
+
+# Of an epoch, beside its checkpoint.
+PICTURES = "pictures.png"
 
 
 def keep_best_picture(store: ArtifactStore, record: TrialRecord, folder: SweepFolder) -> bool:
     """Copy the faces of a trial's best epoch to ``best.png``; False if somebody removed them."""
     key = checkpoint_key(record.number, record.progress.epoch)
-    if key not in store.list(key.rsplit("/", 1)[0]):
-        return False
     with tempfile.TemporaryDirectory(prefix="wav2pix-") as temporary:
         kept = Path(temporary) / "epoch"
-        store.get(key, kept)
-        write_atomically(folder.best_picture, (kept / "pictures.png").read_bytes())
+        try:
+            store.get(key, kept, only=(PICTURES,))
+        except MissingArtifact:
+            return False
+        write_atomically(folder.best_picture, (kept / PICTURES).read_bytes())
     return True
 
 

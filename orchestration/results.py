@@ -78,22 +78,37 @@ def best(records: Sequence[TrialRecord], goals: Sequence[Objective]) -> list[Tri
     ]
 
 
-def why(records: Sequence[TrialRecord], goals: Sequence[Objective]) -> str:
-    """What makes the best trial the best, in a sentence."""
+@dataclass(frozen=True)
+class Margin:
+    """How far the best trial is before the next one, by the one objective."""
+
+    trial: int
+    value: float
+
+
+def margin(records: Sequence[TrialRecord], goals: Sequence[Objective]) -> Margin | None:
+    """None with several objectives, or without a second trial."""
+    leading = [record for record in ranked(records, goals) if record.has_value][:2]
+    if len(leading) < 2 or len(goals) > 1:
+        return None
+    first, second = leading
+    return Margin(second.number, abs(second.progress.values[0] - first.progress.values[0]))
+
+
+def why(records: Sequence[TrialRecord], goals: Sequence[Objective], where: str | None = None) -> str:
+    """What makes the best trial the best, in a sentence; ``where`` is what these records were chosen by."""
     winners = best(records, goals)
     if not winners:
-        return "no trial is finished yet"
+        return f"no finished trial fulfils {where}" if where else "no trial is finished yet"
+    among = f" among trials with {where}" if where else ""
     if len(goals) > 1:
         names = ", ".join(goal.metric for goal in goals)
-        return f"no other trial is at least as good in all of {names} and better in one"
+        return f"no other trial{among} is at least as good in all of {names} and better in one"
     goal, winner = goals[0], winners[0]
-    value = winner.progress.values[0]
-    text = f"its {goal.metric} of {value:.4g} in epoch {winner.progress.epoch} is the "
-    text += "lowest" if goal.direction == "minimize" else "highest"
-    others = [record for record in ranked(records, goals) if record.has_value][1:]
-    if others:
-        margin = abs(others[0].progress.values[0] - value)
-        text += f", by {margin:.2g} before trial {others[0].number}"
+    text = f"its {goal.metric} of {winner.progress.values[0]:.4g} in epoch {winner.progress.epoch} is the "
+    text += ("lowest" if goal.direction == "minimize" else "highest") + among
+    if (before := margin(records, goals)) is not None:
+        text += f", by {before.value:.2g} before trial {before.trial}"
     return text
 
 

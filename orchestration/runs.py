@@ -1,30 +1,32 @@
 """What a sweep tracks: one run for itself and one for each trial, wherever they are kept.
 
-Here is what a tracking store must do, a store in memory, and :class:`BackgroundRun`, which writes to any of
-them off the training thread. The store that people use is in :mod:`orchestration.tracking`.
+Here is what a tracking store must do, and a store in memory. The store that people use is in
+:mod:`orchestration.tracking.mlflow_store`; what is logged gets there by way of a journal
+(:mod:`orchestration.tracking.journal`).
 """
 
 from __future__ import annotations
 
 import os
-import queue
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from orchestration.errors import TrackingError
+from orchestration.defaults import load_defaults
 from orchestration.folders import Storage
+from orchestration.tracking.journal import (
+    Artifact,
+    Dataset,
+    Entry,
+    Metrics,
+    Model,
+    Params,
+    Picture,
+    Tags,
+)
 
 Outcome = Literal["running", "complete", "pruned", "failed", "interrupted"]
-
-# Logged with every epoch, so that a run tells how far it has been logged.
-EPOCH = "epoch"
-TRIES = 5
-FIRST_WAIT_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Target:
         sweep: the sweep's name, which its experiment bears as well.
         sweep_id: tells the sweep from others of the same name.
         artifacts: folder for artifacts; None leaves it to the server.
+        offline: nothing is sent until somebody asks for it.
     """
 
     uri: str
     sweep: str
     sweep_id: str
     artifacts: str | None = None
+    offline: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,26 +59,28 @@ class RunInfo:
 
 
 class Run(Protocol):
-    """What a trial logs to."""
+    """A run of a store, for whoever sends it what was logged."""
 
     @property
-    def last_epoch(self) -> int:
-        """The newest epoch that was logged before the run was opened; 0 if none was."""
+    def run_id(self) -> str:
+        """The store's name of it."""
 
-    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Log the metrics of an epoch."""
+    def send(self, entries: Sequence[Entry], folder: Path) -> None:
+        """Add entries; of those that are there already, nothing.
 
-    def describe(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Log parameters, of which only new ones are taken, and tags."""
+        Args:
+            folder: that files of entries are relative to.
 
-    def attach(self, source: Path, folder: str = "") -> None:
-        """Keep a file, or what is in a folder, as artifacts in ``folder``."""
+        Raises:
+            TrackingRefused: one of them can never be added.
+            TrackingError: the store is away.
+        """
 
 
 class Tracker(Protocol):
-    """The runs of one sweep."""
+    """The runs of one sweep. Every method may raise ``TrackingError``: the store is away."""
 
-    def open(self, trial: int | None) -> Run:
+    def open(self, trial: int | None, run_id: str | None = None) -> Run:
         """The run of a trial, or of the sweep itself; made if there is none, and running from now on."""
 
     def close(self, trial: int | None, outcome: Outcome, reason: str = "") -> None:
@@ -85,45 +91,52 @@ class Tracker(Protocol):
 
 
 def tracking_uri(uri: str | None) -> str | None:
-    """Where runs are to be tracked: as the sweep file says, else as the environment does; None: embedded."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or None
+    """Where runs are to be tracked: as the sweep file, the environment or the defaults say; None: embedded."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or load_defaults().tracking.get("uri") or None
 
 
-def tracking_target(uri: str | None, storage: Storage, sweep: str, sweep_id: str) -> Target:
+def tracking_target(
+    uri: str | None, storage: Storage, sweep: str, sweep_id: str, *, offline: bool = False
+) -> Target:
     """The store at ``uri``, or the embedded one: SQLite and a folder in the storage."""
     if uri:
-        return Target(uri, sweep, sweep_id)
+        return Target(uri, sweep, sweep_id, offline=offline)
     artifacts = storage.artifacts.absolute() / sweep
-    return Target(f"sqlite:///{storage.database.absolute()}", sweep, sweep_id, str(artifacts))
+    return Target(f"sqlite:///{storage.database.absolute()}", sweep, sweep_id, str(artifacts), offline)
 
 
 @dataclass
 class MemoryRun:
     """A run in memory, for tests."""
 
+    run_id: str
     metrics: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     artifacts: dict[str, bytes] = field(default_factory=dict)
+    datasets: dict[str, str] = field(default_factory=dict)
     outcome: Outcome = "running"
 
-    @property
-    def last_epoch(self) -> int:
+    def send(self, entries: Sequence[Entry], folder: Path) -> None:
         """See :class:`Run`."""
-        return max((epoch for epoch, _ in self.metrics), default=0)
+        for entry in entries:
+            match entry:
+                case Metrics(step=step, values=values):
+                    self.metrics += [] if (step, values) in self.metrics else [(step, dict(values))]
+                case Params(values=values):
+                    self.params = {**values, **self.params}
+                case Tags(values=values):
+                    self.tags |= values
+                case Dataset(name=name, digest=digest):
+                    self.datasets[name] = digest
+                case Artifact(file=file, folder=under):
+                    self._keep(folder / file, f"{under}/" if under else "")
+                case Picture(file=file, key=key, step=step):
+                    self.artifacts[f"images/{key}-{step}.png"] = (folder / file).read_bytes()
+                case Model(file=file):
+                    self._keep(folder / file, "model/")
 
-    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """See :class:`Run`."""
-        self.metrics.append((epoch, dict(metrics)))
-
-    def describe(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """See :class:`Run`."""
-        self.params = {key: str(value) for key, value in params.items()} | self.params
-        self.tags |= tags
-
-    def attach(self, source: Path, folder: str = "") -> None:
-        """See :class:`Run`."""
-        start = f"{folder}/" if folder else ""
+    def _keep(self, source: Path, start: str) -> None:
         files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
         base = source.parent if source.is_file() else source
         self.artifacts |= {f"{start}{path.relative_to(base).as_posix()}": path.read_bytes() for path in files}
@@ -135,9 +148,9 @@ class MemoryTracker:
     def __init__(self) -> None:
         self.by_trial: dict[int | None, MemoryRun] = {}
 
-    def open(self, trial: int | None) -> MemoryRun:
+    def open(self, trial: int | None, run_id: str | None = None) -> MemoryRun:
         """See :class:`Tracker`."""
-        run = self.by_trial.setdefault(trial, MemoryRun())
+        run = self.by_trial.setdefault(trial, MemoryRun(run_id or f"run-of-{trial}"))
         run.outcome = "running"
         return run
 
@@ -150,89 +163,6 @@ class MemoryTracker:
     def runs(self) -> list[RunInfo]:
         """See :class:`Tracker`."""
         return [
-            RunInfo(str(trial), trial, run.outcome, run.outcome == "running")
+            RunInfo(run.run_id, trial, run.outcome, run.outcome == "running")
             for trial, run in self.by_trial.items()
         ]
-
-
-class Writer:
-    """A thread that does what it is given in order, and tries again when the store fails.
-
-    Attributes:
-        problems: what could not be done, for a person to read.
-    """
-
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
-        self._thread.start()
-
-    def submit(self, job: Callable[[], None]) -> None:
-        """Do this after what was submitted before."""
-        self._jobs.put(job)
-
-    def flush(self, timeout_s: float) -> None:
-        """Wait until everything so far is done, or the time is up."""
-        done = threading.Event()
-        self._jobs.put(done.set)
-        done.wait(timeout_s)
-
-    def close(self, timeout_s: float) -> None:
-        """Wait until everything is done, or the time is up, and end the thread."""
-        self._jobs.put(None)
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            self.problems.append(f"writing to the tracking store took longer than {timeout_s:.0f} s")
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            wait_s = FIRST_WAIT_S
-            for attempt in range(TRIES):
-                try:
-                    job()
-                    break
-                except (TrackingError, OSError) as error:
-                    if attempt == TRIES - 1:
-                        self.problems.append(str(error))
-                        break
-                    time.sleep(wait_s)
-                    wait_s *= 2
-
-
-class BackgroundRun:
-    """Writes to another run from a thread of its own, so that training does not wait for the store."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._writer = Writer()
-
-    @property
-    def problems(self) -> list[str]:
-        """What could not be written, for a person to read."""
-        return self._writer.problems
-
-    @property
-    def last_epoch(self) -> int:
-        """See :class:`Run`."""
-        return self._run.last_epoch
-
-    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """See :class:`Run`."""
-        self._writer.submit(partial(self._run.log, epoch, dict(metrics)))
-
-    def describe(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """See :class:`Run`."""
-        self._writer.submit(partial(self._run.describe, dict(params), dict(tags)))
-
-    def attach(self, source: Path, folder: str = "") -> None:
-        """See :class:`Run`. The source must stay until :meth:`close`."""
-        self._writer.submit(partial(self._run.attach, source, folder))
-
-    def flush(self, timeout_s: float) -> None:
-        """Wait until everything so far is written, or the time is up."""
-        self._writer.flush(timeout_s)
-
-    def close(self, timeout_s: float) -> None:
-        """Wait until everything is written, or the time is up; nothing may be written afterwards."""
-        self._writer.close(timeout_s)

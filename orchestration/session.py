@@ -15,16 +15,24 @@ from typing import Any
 
 from PIL import Image
 
+from orchestration.checkpoints import Checkpoints, ranked
 from orchestration.checks import trial_config
-from orchestration.folders import checkpoint_epoch, checkpoint_key, trial_key
+from orchestration.environment import this_environment
 from orchestration.records import Progress, Report
-from orchestration.runs import BackgroundRun, Tracker
-from orchestration.storage import ArtifactStore
+from orchestration.secrets import masked
+from orchestration.spec import AshaScheduler
+from orchestration.storage import Artifacts, ArtifactStore, DamagedArtifact, MissingArtifact
+from orchestration.tracking.run_log import RunLog
 from orchestration.trial_log import SILENT, epoch_line, this_job, this_place
 from orchestration.work import Epoch, Work
 from wav2pix.config import TrainConfig
 
-FLUSH_S = 120.0
+# The objective under one name, whatever it is, for charts over several sweeps.
+OBJECTIVE = "objective"
+# What the pictures are called where they are shown by epoch.
+FACES = "faces"
+# MLflow takes no longer ones.
+MAX_DIGEST = 36
 
 
 class TrialSession:
@@ -35,7 +43,7 @@ class TrialSession:
         number: of the trial.
         params: values of the searched settings.
         store: keeps checkpoints; the trial goes on from the newest one there.
-        tracker: keeps the runs.
+        run: what it logs to; whoever opened it closes it, after this.
         scratch: for temporary files; without it where the system has them.
         log: is told what happens.
     """
@@ -46,19 +54,20 @@ class TrialSession:
         number: int,
         params: dict[str, Any],
         store: ArtifactStore,
-        tracker: Tracker,
+        run: RunLog,
         scratch: Path | None = None,
         log: logging.Logger = SILENT,
     ) -> None:
         self._work = work
         self._number = number
         self._params = params
-        self._store = store
+        kept = work.spec.artifacts or Artifacts()
+        self._checkpoints = Checkpoints(store, number, kept.keep_newest, kept.keep_best, log)
         self._say = log
         self._config = _with_threads(trial_config(work.spec, params), work.spec.resources.cpus)
         self._scratch = tempfile.TemporaryDirectory(prefix="trial-", dir=scratch)
         self._folder = Path(self._scratch.name)
-        self._run = BackgroundRun(tracker.open(number))
+        self._run = run
         self._progress = Progress()
         self._history: list[dict[str, Any]] = []
         self._told = 0
@@ -71,7 +80,7 @@ class TrialSession:
         self._epochs = work.trainer.fit(self._config, work.data, resume)
 
     def step(self) -> Report:
-        """Train one epoch, keep it, log it; after the last one wait until all is logged."""
+        """Train one epoch, keep it, log it."""
         started = time.monotonic()
         epoch = next(self._epochs, None)
         if epoch is not None:
@@ -84,34 +93,27 @@ class TrialSession:
 
     def fail(self) -> None:
         """Add the traceback of the exception that is being handled to the run and close it."""
-        path = self._folder / "error.txt"
-        path.write_text(traceback.format_exc())
-        self._run.attach(path)
+        self._run.attach_text(traceback.format_exc(), "error.txt")
         self._say.exception("after epoch %d: failed", self._progress.epochs)
         self.close("")
 
     def close(self, why: str = "stopped, by the study or with the sweep") -> None:
-        """Say why, write what is left to the tracking store and tidy up; a second call does nothing."""
+        """Say why and tidy up; a second call does nothing."""
         if self._closed:
             return
         self._closed = True
         if why:
             self._say.info("after epoch %d: %s", self._progress.epochs, why)
-        self._run.close(FLUSH_S)
         self._scratch.cleanup()
 
     def _restore(self) -> Path | None:
         """Fetch the newest checkpoint with its history; log what the tracking store has not seen."""
-        keys = self._store.list(f"{trial_key(self._number)}/checkpoints")
-        if not keys:
+        folder = self._checkpoints.newest(self._folder / "resume")
+        if folder is None:
             return None
-        folder = self._folder / "resume"
-        self._store.get(keys[-1], folder)
         for entry in json.loads((folder / "trial.json").read_text())["history"]:
             self._note(entry)
             self._log(entry)
-        # What an earlier attempt left unsaid is said before this one can die as well.
-        self._run.flush(FLUSH_S)
         return folder / "checkpoint"
 
     def _take(self, epoch: Epoch, seconds: float) -> None:
@@ -126,17 +128,22 @@ class TrialSession:
         (kept / "trial.json").write_text(
             json.dumps({"params": self._params, "code": self._work.code.label, "history": self._history})
         )
-        self._store.put(checkpoint_key(self._number, number), kept)
-        for key in self._store.list(f"{trial_key(self._number)}/checkpoints"):
-            if checkpoint_epoch(key) not in (number, self._progress.epoch):
-                self._store.delete(key)
+        self._checkpoints.keep(number, kept, self._ranking())
         self._log(entry)
         if (number - 1) % self._work.spec.picture_interval == 0 or number == self._config.epochs:
-            picture = (kept / "pictures.png").rename(self._folder / f"epoch-{number:04d}.png")
-            self._run.attach(picture, "pictures")
+            self._run.picture(kept / "pictures.png", FACES, number)
         shutil.rmtree(kept)
         goals = [goal.metric for goal in self._work.spec.goals]
         self._say.info(epoch_line(number, self._config.epochs, metrics, goals, seconds))
+
+    def _ranking(self) -> list[int]:
+        """Epochs by the objective, the best first."""
+        goals = self._work.spec.goals
+        values = {
+            entry["epoch"]: [entry["metrics"].get(goal.metric, math.nan) for goal in goals]
+            for entry in self._history
+        }
+        return ranked(values, goals)
 
     def _note(self, entry: dict[str, Any]) -> None:
         """Add an epoch to the history and see whether it is the best so far."""
@@ -165,11 +172,15 @@ class TrialSession:
         return Report(self._progress, history, is_last, tuple(self._run.problems))
 
     def _log(self, entry: dict[str, Any]) -> None:
-        """Log the newest epoch of the history, if the tracking store has not seen it."""
-        gpus = self._work.spec.resources.gpus
-        spent = {"gpu_seconds": gpus * self._progress.seconds} if gpus else {}
-        if entry["epoch"] > self._run.last_epoch:
-            self._run.log(entry["epoch"], entry["metrics"] | spent)
+        """Log the newest epoch of the history, if that was not done before."""
+        spec, metrics = self._work.spec, dict(entry["metrics"])
+        if spec.goals[0].metric in metrics:
+            metrics[OBJECTIVE] = metrics[spec.goals[0].metric]
+        if spec.resources.gpus:
+            metrics["gpu_seconds"] = spec.resources.gpus * self._progress.seconds
+        if isinstance(spec.scheduler, AshaScheduler):
+            metrics["rung"] = spec.scheduler.rung(entry["epoch"])
+        self._run.log(entry["epoch"], metrics)
 
     def _describe(self) -> None:
         """Parameters, configuration, code and data: all that it takes to do it again; and where it ran."""
@@ -180,23 +191,31 @@ class TrialSession:
             "wav2pix.hosts": ", ".join(dict.fromkeys(place["host"] for place in places)),
             "wav2pix.slurm_jobs": ", ".join(dict.fromkeys(place["job"] for place in places if place["job"])),
         } | self._work.code.tags
+        environment = this_environment()
+        tags |= {f"wav2pix.{key}": value for key, value in environment.values.items()}
         config = self._config.model_dump(mode="json")
         self._run.describe(flatten(config), {key: value for key, value in tags.items() if value})
-        path = self._folder / "config.json"
-        path.write_text(json.dumps(config, indent=2))
-        self._run.attach(path)
+        self._run.attach_text(json.dumps(masked(config), indent=2), "config.json")
+        for path in environment.write(self._folder):
+            self._run.attach(path, "environment")
         if self._work.code.diff:
-            path = self._folder / "code.diff"
-            path.write_text(self._work.code.diff)
-            self._run.attach(path)
+            self._run.attach_text(self._work.code.diff, "code.diff")
+        for split in ("train", "validation"):
+            name, digest = f"{self._work.data.name}-{split}", self._work.data_hash[:MAX_DIGEST]
+            self._run.dataset(name, digest, str(self._work.data), split, self._work.data_size)
 
     def _attach_model(self) -> None:
         """The weights of the best epoch, ready for inference."""
         if not self._progress.epoch:
             return
-        self._store.get(checkpoint_key(self._number, self._progress.epoch), self._folder / "best")
+        try:
+            self._checkpoints.fetch(self._progress.epoch, self._folder / "best")
+        except (DamagedArtifact, MissingArtifact) as error:
+            # All that was trained is there all the same; a trial that is over does not fail of it.
+            self._say.warning("no model is attached: %s", error)
+            return
         self._work.trainer.export(self._folder / "best" / "checkpoint", self._folder / "model")
-        self._run.attach(self._folder / "model", "model")
+        self._run.model(self._folder / "model")
         self._run.describe({}, {"wav2pix.best_epoch": str(self._progress.epoch)})
 
 

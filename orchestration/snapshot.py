@@ -64,11 +64,18 @@ class SnapshotKeeper:
     Args:
         path: of the file.
         read: how the sweep stands now: every trial that was started, and how many are left.
+        tell: is told of what was written.
     """
 
-    def __init__(self, path: Path, read: Callable[[], tuple[list[TrialRecord], int]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        read: Callable[[], tuple[list[TrialRecord], int]],
+        tell: Callable[[list[TrialRecord]], None] | None = None,
+    ) -> None:
         self._path = path
         self._read = read
+        self._tell = tell
         self._changed = False
         self._written = -MIN_INTERVAL_S
 
@@ -86,5 +93,8 @@ class SnapshotKeeper:
         """Write what has changed."""
         if self._changed:
             self._changed = False
-            Snapshot(*self._read(), time.time()).save(self._path)
+            records, num_left = self._read()
+            Snapshot(records, num_left, time.time()).save(self._path)
+            if self._tell:
+                self._tell(records)
             self._written = time.monotonic()

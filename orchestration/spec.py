@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from orchestration.secrets import has_password
+from orchestration.storage import Artifacts
 from wav2pix.config import PresetName
 
 Scalar = bool | int | float | str | None
@@ -147,6 +149,13 @@ class AshaScheduler(Part):
     min_epochs: int = Field(1, ge=1)
     reduction_factor: int = Field(3, ge=2)
 
+    def rung(self, epochs: int) -> int:
+        """How many times a trial of so many epochs was compared with others."""
+        rung, at = 0, self.min_epochs
+        while at <= epochs:
+            rung, at = rung + 1, at * self.reduction_factor
+        return rung
+
 
 class HyperbandScheduler(Part):
     """Successive halving with several first rungs at once."""
@@ -199,10 +208,18 @@ class Resources(Part):
         return self
 
 
+def _no_password(uri: str | None) -> str | None:
+    if uri and has_password(uri):
+        raise ValueError("an address without password: MLflow reads MLFLOW_TRACKING_USERNAME and _PASSWORD")
+    return uri
+
+
 class Tracking(Part):
     """Where runs are tracked; without a URI in an SQLite file in the storage folder."""
 
-    uri: str | None = None
+    uri: Annotated[str | None, AfterValidator(_no_password)] = None
+    offline: bool = Field(False, description="send nothing; `wav2pix sweep sync` does later")
+    system_metrics: bool = Field(True, description="log how busy CPU, memory and GPUs are")
 
 
 def _safe_name(name: str) -> str:
@@ -231,6 +248,7 @@ class SweepSpec(Part):
     epochs: int = Field(ge=1)
     seed: int = Field(0, ge=0)
     storage: Path = Path("runs")
+    artifacts: Artifacts | None = None
     tracking: Tracking = Tracking()
     pictures_every: int | None = Field(None, ge=1, description="epochs; without it about five times a trial")
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from orchestration import driver
+from orchestration import credentials, driver
 from orchestration.driver import Plan
 from orchestration.errors import OrchestrationError, SweepError
 from orchestration.folders import SweepFolder
@@ -27,7 +27,7 @@ from orchestration.ray_at import RemoteRay
 from orchestration.runs import tracking_uri
 from orchestration.spec import Resources
 from orchestration.work import PRELOAD, Trainer
-from slurm import controller
+from slurm import controller, handover
 from slurm.errors import SlurmError
 from slurm.folder import Cluster, ClusterFolder, Head
 from slurm.jobs import PolledJobs, open_jobs, open_polled_jobs
@@ -209,6 +209,7 @@ def cancel(folder: SweepFolder) -> list[str]:
                 f"the jobs of '{folder.name}' were cancelled but have not ended in {CANCEL_S:.0f} s"
             )
         time.sleep(POLL_S)
+    handover.forget(ClusterFolder(folder.cluster))
     return ended
 
 
@@ -230,6 +231,7 @@ def _polled(folder: ClusterFolder) -> PolledJobs:
 def _prepare(plan: Plan, profile: Profile, folder: ClusterFolder, code: CodeMode) -> str:
     """Token, code and cluster in the sweep's folder; a note if the code is no longer what it was."""
     folder.create()
+    credentials.give_to_jobs(folder)
     if not folder.token.exists():
         write_private(folder.token, secrets.token_hex(32).encode())
     frozen = freeze(folder.code) if code == "frozen" else None

@@ -5,27 +5,32 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
+from orchestration.books import open_tracker
 from orchestration.errors import SweepError, TrialFailed, TrialLost, TrialTurnedAway
 from orchestration.folders import trial_name
 from orchestration.lock import hold
 from orchestration.losses import explain
 from orchestration.session import TrialSession
-from orchestration.storage import FolderStore
+from orchestration.storage import StagedStore, open_store
+from orchestration.tracking.journal import Journal
+from orchestration.tracking.run_log import RunLog
+from orchestration.tracking.sender import Sender
 from orchestration.trial_log import SILENT, trial_log
 from orchestration.work import Context
 from slurm.leaving import is_leaving, node_folder
 
 # How long the trial of a killed driver, or of a node that was cut off, may take to notice.
 LOCK_WAIT_S = 120.0
-# How long the driver may take to open the run of the sweep, which it does while trials start.
-TRACKING_WAIT_S = 180.0
 # Time for Ray to hear that a node takes no more trials.
 LEAVING_PAUSE_S = 2.0
+# What is not sent by then is left for the driver.
+FLUSH_S = 5.0
 
 
 class TrialActor(tune.Trainable):
@@ -37,13 +42,13 @@ class TrialActor(tune.Trainable):
 
     def setup(self, config: dict[str, Any], context: Context | None = None) -> None:
         """Called once in the life of the process."""
-        from orchestration.tracking.mlflow_store import MlflowTracker  # noqa: PLC0415 - takes seconds to import
-
         assert context is not None
         logging.getLogger("ray").setLevel(logging.ERROR)
         self._context = context
-        self._store = FolderStore(context.folder.root)
-        self._tracker = MlflowTracker(context.target, TRACKING_WAIT_S)
+        self._store = open_store(
+            context.folder, context.work.spec.artifacts, context.target.sweep_id, background=True
+        )
+        self._tracker = None if context.target.offline else open_tracker(context.target)
         self._opened = ExitStack()
         self._log = SILENT
         self._session: TrialSession | None = None
@@ -113,17 +118,25 @@ class TrialActor(tune.Trainable):
             self._opened.enter_context(hold(lock, f"trial {trial_name(self._number)}", LOCK_WAIT_S))
         except SweepError as error:
             raise TrialLost(str(error)) from None
+        if isinstance(self._store, StagedStore):
+            self._opened.callback(self._store.flush, FLUSH_S)
+        run = self._open_run()
+        # The lock is held until what was logged is sent, or left for the driver to send.
+        self._opened.callback(run.close, FLUSH_S)
+        if self._context.work.spec.tracking.system_metrics:
+            from orchestration.tracking.system import SystemSampler  # noqa: PLC0415 - imports mlflow
+
+            self._opened.callback(SystemSampler(run.log_system).close)
         session = TrialSession(
-            self._context.work,
-            self._number,
-            self._params,
-            self._store,
-            self._tracker,
-            self._scratch(),
-            self._log,
+            self._context.work, self._number, self._params, self._store, run, self._scratch(), self._log
         )
         self._opened.callback(session.close)
         return session
+
+    def _open_run(self) -> RunLog:
+        journal = Journal(self._context.folder.trial_journal(self._number))
+        tracker = self._tracker
+        return RunLog(journal, Sender(journal, partial(tracker.open, self._number)) if tracker else None)
 
     def _scratch(self) -> Path | None:
         """A folder on this node's own disk that somebody removes in the end, if there is one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -62,12 +62,17 @@ class Wav2PixTrainer:
 
 @dataclass(frozen=True)
 class Work:
-    """All that a worker must know of a sweep to run its trials."""
+    """All that a worker must know of a sweep to run its trials.
+
+    Attributes:
+        data_size: numbers that tell how large the data set is, by name.
+    """
 
     spec: SweepSpec
     data: Path
     data_hash: str
     code: Code
+    data_size: Mapping[str, int] = field(default_factory=dict)
     trainer: Trainer = field(default_factory=Wav2PixTrainer)
 
 

@@ -7,12 +7,19 @@ import shlex
 from slurm.folder import Cluster, ClusterFolder
 from slurm.job import Kind
 from slurm.profile import Container, SlurmProfile
+from slurm.secret_names import holds_secret
 
 
 def preamble(cluster: Cluster) -> list[str]:
-    """Shell lines before Python: the profile's set-up and environment, and the frozen code before all other."""
+    """Shell lines before Python: the profile's set-up and environment, and the frozen code before all other.
+
+    Schedulers keep scripts: what holds a secret is set by the job itself (:mod:`slurm.handover`).
+    """
+    shown = {
+        name: value for name, value in cluster.profile.environment.items() if not holds_secret(name, value)
+    }
     lines = [*cluster.profile.setup]
-    lines += [f"export {name}={shlex.quote(value)}" for name, value in cluster.profile.environment.items()]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in shown.items()]
     if cluster.code:
         lines.append(f"export PYTHONPATH={shlex.quote(str(cluster.code))}${{PYTHONPATH:+:$PYTHONPATH}}")
         # python -m puts the current folder first, which may be the working tree that has changed since.

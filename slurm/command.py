@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from slurm.errors import NoAnswer, SchedulerError
+from slurm.secret_names import holds_secret
 
 KILL_WAIT_S = 5
 # sbatch and srun take these for options where a job submits another one, and they would win over the script;
@@ -19,9 +20,21 @@ KEPT = ("SLURM_CONF",)
 LOST = re.compile(r"timed? ?out|zero bytes|connection|communicat|contact|try again", re.IGNORECASE)
 
 
+def is_foreign(name: str) -> bool:
+    """Whether a variable belongs to the job that this process is in."""
+    return name not in KEPT and name.startswith(FOREIGN)
+
+
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what its own job put there."""
-    return {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(FOREIGN)}
+    """This process's environment without what its own job put there, and without secrets.
+
+    Jobs find those in a file: see :mod:`slurm.handover`.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not is_foreign(name) and not holds_secret(name, value)
+    }
 
 
 def run_command(arguments: Sequence[str], timeout_s: float, extra: Mapping[str, str] | None = None) -> str:

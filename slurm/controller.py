@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from slurm import processes
+from slurm import handover, processes
 from slurm.errors import NoAnswer, SchedulerError
 from slurm.folder import Cluster, ClusterFolder, Head
 from slurm.hosts import job_id, own_address
@@ -70,6 +70,7 @@ def run(root: Path, work: Work) -> None:
     """
     folder = ClusterFolder(root)
     cluster = Cluster.load(folder)
+    handover.take_over(cluster, folder)
     stop = _listen()
     processes.adopt_orphans()
     folder.forget_problem()
@@ -79,7 +80,9 @@ def run(root: Path, work: Work) -> None:
         finally:
             folder.forget_head(job_id())
             processes.end_descendants(GRACE_S)
-    if stop.walltime and not is_complete:
+    if is_complete:
+        handover.forget(folder)
+    elif stop.walltime:
         _come_back(cluster, folder, work)
 
 

@@ -38,6 +38,11 @@ class ClusterFolder:
         return self.root / "token"
 
     @property
+    def variables(self) -> Path:
+        """Variables that jobs set for themselves, such as credentials; see :mod:`slurm.handover`."""
+        return self.root / "variables.json"
+
+    @property
     def head(self) -> Path:
         """Address and job of the present head; not there when there is none."""
         return self.root / "head.json"

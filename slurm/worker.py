@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from slurm import processes
+from slurm import handover, processes
 from slurm.errors import SlurmError
 from slurm.folder import Cluster, ClusterFolder, Head, Life
 from slurm.hosts import address_towards, answers, job_id
@@ -46,6 +46,7 @@ def run(root: Path) -> None:
     life.save()
     processes.adopt_orphans()
     try:
+        handover.take_over(cluster, folder)
         with private_folder(cluster.profile.scratch) as scratch:
             try:
                 life.why = _serve(cluster, folder, scratch, ending, life)

@@ -17,6 +17,7 @@ from rich.table import Table
 from wav2pix.config import make_config
 from wav2pix.data.cli import app as data_app
 from wav2pix.errors import ConfigError
+from wav2pix.model_sources import model_folder
 
 if TYPE_CHECKING:
     from wav2pix.train import Epoch
@@ -27,7 +28,9 @@ app.add_typer(data_app, name="data", help="Prepare, synthesise, check and descri
 app.add_typer(checkpoint_app, name="checkpoint")
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of a prepared data set.")]
-ModelOption = Annotated[Path, typer.Option("--model", help="A run, a checkpoint or an exported model.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="A run, a checkpoint, an exported model, or models:/NAME@champion.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -76,7 +79,9 @@ def evaluate(
     from wav2pix.metrics import evaluate as measure
 
     opened = open_dataset(data)
-    result = measure(load_model(model), opened, split, get_judge(opened))
+    with model_folder(model) as folder:
+        loaded = load_model(folder)
+    result = measure(loaded, opened, split, get_judge(opened))
     if as_json:
         about = {"num_pairs": result.num_pairs, "unknown_identities": result.unknown_identities}
         typer.echo(json.dumps(result.metrics | about, indent=1))
@@ -100,7 +105,8 @@ def generate(
     from wav2pix.checkpoint import load_model
     from wav2pix.generate import draw_file, save_drawings
 
-    loaded = load_model(model)
+    with model_folder(model) as folder:
+        loaded = load_model(folder)
     for path in save_drawings([draw_file(loaded, file) for file in speech], out):
         typer.echo(path)
 

@@ -15,6 +15,7 @@ from wav2pix.errors import AudioError, Wav2PixError
 from wav2pix.metrics import draw_faces
 from wav2pix.models import SAMPLE_RATE_HZ, Wav2Pix
 from wav2pix.pictures import Faces, grid, save_picture
+from wav2pix.speech import to_samples
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _windows(speech: npt.NDArray[np.float32], samples: int) -> npt.NDArray[np.in
     """(N, samples): windows that follow each other by one second, or by their length where that is more."""
     hop = max(samples, SAMPLE_RATE_HZ)
     starts = range(0, len(speech) - samples + 1, hop)
-    scaled = np.clip(speech * 32768, -32768, 32767).astype(np.int16)
+    scaled = to_samples(speech)
     return np.stack([scaled[start : start + samples] for start in starts]) if starts else scaled[:0]
 
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+def to_samples(speech: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """Speech in [-1, 1) as the 16-bit samples that models are trained on."""
+    samples: npt.NDArray[np.int16] = np.clip(speech * 32768, -32768, 32767).astype(np.int16)
+    return samples
 
 
 def prepare_speech(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import get_total_norm
 
 from wav2pix import checkpoint, losses
 from wav2pix.augment import diff_augment, shift_speech
@@ -29,6 +30,8 @@ from wav2pix.pictures import comparison_grid
 from wav2pix.runtime import Runtime
 
 COLLAPSED_STD = 1e-4
+# One that overflows ends no run: Adam divides by it.
+GRADIENT_NORM = "grad_norm_"
 
 
 @dataclass
@@ -84,7 +87,7 @@ def train_step(state: State, batch: Batch, runtime: Runtime) -> dict[str, Tensor
     """One update of each network; the generator runs once and serves both.
 
     Returns:
-        Every loss term and score as a scalar tensor on the device.
+        Every loss term and score, and the norm of each network's gradient, as a scalar tensor on the device.
     """
     config = state.model.config
     augment = config.augment
@@ -123,6 +126,7 @@ def discriminator_step(
         loss = loss + config.r1 * terms["loss_r1"]
     state.optimizer_discriminator.zero_grad(set_to_none=True)
     loss.backward()
+    terms[f"{GRADIENT_NORM}discriminator"] = gradient_norm(state.optimizer_discriminator)
     state.optimizer_discriminator.step()
     scores_by_kind = {"real": real_score, "wrong": wrong_score, "fake": fake_score}
     terms |= {f"score_{kind}": score.mean() for kind, score in scores_by_kind.items()}
@@ -159,9 +163,16 @@ def generator_step(
         loss = loss + config.feature_matching * terms["loss_features"]
     state.optimizer_generator.zero_grad(set_to_none=True)
     loss.backward()
+    terms[f"{GRADIENT_NORM}generator"] = gradient_norm(state.optimizer_generator)
     state.optimizer_generator.step()
     state.discriminator.requires_grad_(True)
     return {"loss_generator": loss} | terms
+
+
+def gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:
+    """The Euclidean norm of the whole gradient that an optimiser is about to use, on the device."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
 @torch.no_grad()
@@ -187,8 +198,9 @@ class Epoch:
 
     Attributes:
         number: epochs finished so far, from 1.
-        metrics: means of every loss term and score over the epoch, learning rates, speed, and, when this
-            epoch was evaluated, the measures of :func:`wav2pix.metrics.evaluate` on the validation split.
+        metrics: means of every loss term, score and gradient's norm over the epoch's steps, learning rates,
+            speed, and, when this epoch was evaluated, the measures of :func:`wav2pix.metrics.evaluate` on the
+            validation split.
     """
 
     number: int
@@ -230,10 +242,11 @@ def fit(config: TrainConfig, data: Dataset, resume: Path | None = None) -> Itera
     while state.epoch < config.epochs:
         started = time.perf_counter()
         metrics = _train_epoch(state, loader, runtime)
-        trained_s = time.perf_counter() - started
+        speed = loader.num_pairs / (time.perf_counter() - started)
         state.epoch += 1
         metrics |= {
-            "samples_per_s": loader.num_pairs / trained_s,
+            "pairs_per_second": speed,
+            "samples_per_s": speed,
             "lr_generator": config.optimizer.lr_generator,
             "lr_discriminator": config.optimizer.lr_discriminator,
         }
@@ -262,8 +275,9 @@ def _train_epoch(state: State, loader: PairLoader, runtime: Runtime) -> dict[str
 
 
 def _check_finite(sums: dict[str, Tensor], epoch: int) -> None:
-    finite = torch.stack(list(sums.values())).isfinite().tolist()
-    for name, good in zip(sums, finite, strict=True):
+    checked = {name: value for name, value in sums.items() if not name.startswith(GRADIENT_NORM)}
+    finite = torch.stack(list(checked.values())).isfinite().tolist()
+    for name, good in zip(checked, finite, strict=True):
         if not good:
             raise TrainingDiverged(
                 epoch, name, "not a finite number; lower the learning rates or the weight of this term"

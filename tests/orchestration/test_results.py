@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from orchestration.records import Progress, State, TrialRecord
-from orchestration.results import best, compare, why
+from orchestration.results import Margin, best, compare, margin, why
 from orchestration.spec import Objective
 
 L1 = Objective(metric="l1", direction="minimize")
@@ -43,6 +43,23 @@ def test_the_best_says_why_with_epoch_and_margin() -> None:
     records = [trial(0, 0.3), trial(1, 0.1), trial(2, 0.15)]
     assert [record.number for record in best(records, [L1])] == [1]
     assert why(records, [L1]) == "its l1 of 0.1 in epoch 3 is the lowest, by 0.05 before trial 2"
+
+
+def test_the_margin_to_the_next_trial_is_told() -> None:
+    records = [trial(0, 0.75), trial(1, 0.25), trial(2, 0.5), trial(3, 0.125, state="running")]
+    assert margin(records, [L1]) == Margin(trial=2, value=0.25)
+    assert margin(records[:1], [L1]) is None
+    assert margin([trial(0, 0.1, 0.2), trial(1, 0.2, 0.1)], [L1, SHARPNESS]) is None
+
+
+def test_what_trials_were_chosen_by_is_part_of_the_reason() -> None:
+    records = [trial(0, 0.3), trial(1, 0.1)]
+    chosen = why(records, [L1], "metrics.kid < 1")
+    assert (
+        chosen
+        == "its l1 of 0.1 in epoch 3 is the lowest among trials with metrics.kid < 1, by 0.2 before trial 0"
+    )
+    assert why([], [L1], "metrics.kid < 1") == "no finished trial fulfils metrics.kid < 1"
 
 
 def test_a_trial_that_runs_or_failed_is_never_the_best() -> None:

@@ -1,88 +1,56 @@
-"""Every artifact store behaves alike."""
+"""Artifacts in a folder and in memory, and what only a folder can suffer."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestration.errors import StorageError
-from orchestration.storage import ArtifactStore, FolderStore, MemoryStore
+pytest.register_assert_rewrite("tests.orchestration.storage_suite")
+from orchestration.errors import StorageError  # noqa: E402
+from orchestration.storage import DiskFull, FolderStore, MemoryStore  # noqa: E402
+from tests.orchestration.storage_suite import KEY, Harm, StorageSuite, checkpoint, files  # noqa: E402
+
+__all__ = ["checkpoint"]
 
 
-@pytest.fixture(params=["folder", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    return FolderStore(tmp_path / "store") if request.param == "folder" else MemoryStore()
+class TestFolderStore(StorageSuite):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> FolderStore:
+        return FolderStore(tmp_path / "store")
+
+    @pytest.fixture
+    def harm(self, store: FolderStore) -> Harm:
+        def do(key: str, name: str, change: Callable[[bytes], bytes | None]) -> None:
+            path = store.path(key) / name
+            content = change(path.read_bytes())
+            path.unlink() if content is None else path.write_bytes(content)
+
+        return do
 
 
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    folder = tmp_path / "checkpoint"
-    (folder / "deep").mkdir(parents=True)
-    (folder / "weights").write_bytes(b"w" * 1000)
-    (folder / "deep" / "state.json").write_text("{}")
-    return folder
+class TestMemoryStore(StorageSuite):
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()
 
+    @pytest.fixture
+    def harm(self, store: MemoryStore) -> Harm:
+        def do(key: str, name: str, change: Callable[[bytes], bytes | None]) -> None:
+            files = store.artifacts[key][1]
+            content = change(files.pop(name, b""))
+            if name == "manifest.json":
+                del store.artifacts[key]
+            elif content is not None:
+                files[name] = content
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def test_a_folder_comes_back_as_it_was(store: ArtifactStore, checkpoint: Path, tmp_path: Path) -> None:
-    store.put("trials/0001/checkpoints/epoch-0001", checkpoint)
-    store.get("trials/0001/checkpoints/epoch-0001", tmp_path / "back")
-    assert files(tmp_path / "back") == files(checkpoint)
-
-
-def test_a_file_comes_back_as_it_was(store: ArtifactStore, checkpoint: Path, tmp_path: Path) -> None:
-    store.put("trials/0001/error.txt", checkpoint / "weights")
-    store.get("trials/0001/error.txt", tmp_path / "back" / "error.txt")
-    assert (tmp_path / "back" / "error.txt").read_bytes() == b"w" * 1000
-
-
-def test_putting_again_replaces_all_of_it(store: ArtifactStore, checkpoint: Path, tmp_path: Path) -> None:
-    store.put("a/b", checkpoint)
-    (checkpoint / "weights").unlink()
-    store.put("a/b", checkpoint)
-    store.get("a/b", tmp_path / "back")
-    assert set(files(tmp_path / "back")) == {"deep/state.json"}
-
-
-def test_the_source_may_change_afterwards(store: ArtifactStore, checkpoint: Path, tmp_path: Path) -> None:
-    store.put("a/b", checkpoint)
-    (checkpoint / "weights").write_bytes(b"other")
-    store.get("a/b", tmp_path / "back")
-    assert (tmp_path / "back" / "weights").read_bytes() == b"w" * 1000
-
-
-def test_listing_names_what_is_directly_below_in_order(store: ArtifactStore, checkpoint: Path) -> None:
-    for key in ("t/0002/x", "t/0010/x", "t/0001/x", "u/y"):
-        store.put(key, checkpoint)
-    assert store.list("t") == ["t/0001", "t/0002", "t/0010"]
-    assert store.list("nowhere") == []
-
-
-def test_what_is_deleted_is_gone_and_deleting_twice_is_fine(store: ArtifactStore, checkpoint: Path) -> None:
-    store.put("a/b", checkpoint)
-    store.put("a/c", checkpoint / "weights")
-    for key in ("a/b", "a/b", "a/c", "a/never"):
-        store.delete(key)
-    assert store.list("a") == []
-
-
-def test_what_is_not_there_is_an_error_that_names_it(store: ArtifactStore, tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="a/b"):
-        store.get("a/b", tmp_path / "back")
-
-
-@pytest.mark.parametrize("key", ["../up", "/root", "a/../../b", ".hidden", "a/.b", ""])
-def test_a_key_cannot_leave_the_store(store: ArtifactStore, checkpoint: Path, key: str) -> None:
-    with pytest.raises(StorageError, match="no key"):
-        store.put(key, checkpoint)
+        return do
 
 
 def test_a_process_killed_while_it_writes_leaves_the_old_artifact(checkpoint: Path, tmp_path: Path) -> None:
@@ -92,16 +60,66 @@ def test_a_process_killed_while_it_writes_leaves_the_old_artifact(checkpoint: Pa
     writer = multiprocessing.get_context("fork").Process(target=_put_on_a_slow_disk, args=(store, checkpoint))
     writer.start()
     deadline = time.monotonic() + 30
-    while not list((tmp_path / "store" / "a").glob(".*/new")) and time.monotonic() < deadline:
+    while not list((tmp_path / "store" / "a").glob(".*/new/new")) and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(writer.pid or 0, signal.SIGKILL)
     writer.join()
     assert writer.exitcode == -signal.SIGKILL, "it was to be killed in the middle"
     assert store.list("a") == ["a/b"]
     store.get("a/b", tmp_path / "back")
-    assert set(files(tmp_path / "back")) == {"weights", "deep/state.json"}
+    assert set(files(tmp_path / "back")) == {"weights", "deep/state.json", "empty"}
+    whole, left = sorted(store.stored("a"), key=lambda stored: stored.key, reverse=True)
+    assert (whole.key, left.key) == ("a/b", "")
+    left.remove()
+    assert [path.name for path in (tmp_path / "store" / "a").iterdir()] == ["b"]
 
 
 def _put_on_a_slow_disk(store: FolderStore, source: Path) -> None:
     os.fsync = lambda _: time.sleep(60)
     store.put("a/b", source)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_an_error_of_its_own_and_costs_nothing_that_was_there(
+    small_disk: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    store = FolderStore(small_disk)
+    store.put(KEY, checkpoint)
+    (checkpoint / "weights").write_bytes(b"w" * 2_000_000)
+    with pytest.raises(DiskFull, match="free space"):
+        store.put(KEY, checkpoint)
+    store.get(KEY, tmp_path / "back")
+    assert (tmp_path / "back" / "weights").stat().st_size == 1000
+    assert len(store.stored("trials")) == 1
+    FolderStore(tmp_path / "large").put(KEY, checkpoint)
+    with pytest.raises(DiskFull, match="free space"):
+        FolderStore(tmp_path / "large").get(KEY, small_disk / "back")
+
+
+def test_an_artifact_is_a_folder_without_a_manifest_of_its_own(checkpoint: Path, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    with pytest.raises(StorageError, match="artifacts are folders"):
+        store.put(KEY, checkpoint / "weights")
+    (checkpoint / "deep" / "manifest.json").write_text("{}")
+    with pytest.raises(StorageError, match=r"'deep/manifest.json' is no path"):
+        store.put(KEY, checkpoint)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"files": {"../x": {"num_bytes": 0, "sha256": ""}}}'])
+def test_an_unreadable_manifest_is_damage(checkpoint: Path, tmp_path: Path, content: str) -> None:
+    store = FolderStore(tmp_path / "store")
+    store.put(KEY, checkpoint)
+    (store.path(KEY) / "manifest.json").write_text(content)
+    with pytest.raises(StorageError, match="damaged"):
+        store.get(KEY, tmp_path / "back")

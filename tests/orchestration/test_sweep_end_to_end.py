@@ -282,10 +282,9 @@ def test_a_run_tells_all_that_it_takes_to_do_it_again(journey: Journey, tiny_dat
     assert len(run.data.tags["wav2pix.code_hash"]) == 16
     assert runs["sweep"].data.tags["wav2pix.code_hash"] == run.data.tags["wav2pix.code_hash"]
     artifacts = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert {"config.json", "model", "pictures"} <= artifacts
-    pictures = [file.path for file in client.list_artifacts(run.info.run_id, "pictures")]
-    assert "pictures/epoch-0001.png" in pictures
-    assert "pictures/epoch-0012.png" in pictures
+    assert {"config.json", "environment", "images", "model"} <= artifacts
+    pictures = {file.path.split("+")[2] for file in client.list_artifacts(run.info.run_id, "images")}
+    assert {"1", "12"} <= pictures
 
 
 def test_a_complete_sweep_says_so_at_once_and_changes_nothing(journey: Journey) -> None:
@@ -313,7 +312,7 @@ def test_compare_and_best_agree_with_mlflow_to_the_digit(journey: Journey) -> No
         assert row["values"]["l1"] == min(point.value for point in history)
         assert row["epoch"] == min(history, key=lambda point: point.value).step
     best = json.loads(journey.wav2pix("sweep", "best", "tiny", *where))
-    assert best["best"][0] == rows[0]
+    assert best["best"][0].items() >= rows[0].items()
     assert rows[0]["values"]["l1"] == min(row["values"]["l1"] for row in rows)
     assert runs["sweep"].data.metrics["best_l1"] == rows[0]["values"]["l1"]
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
+from PIL import Image
 
 from orchestration.errors import TrackingError
 from orchestration.folders import Storage
-from orchestration.ledger import reconcile
 from orchestration.records import TrialRecord
-from orchestration.runs import BackgroundRun, MemoryRun, MemoryTracker, Target, Tracker, tracking_target
+from orchestration.runs import MemoryTracker, Target, Tracker, tracking_target
+from orchestration.tracking.journal import Artifact, Dataset, Metrics, Params, Picture, Tags
 from orchestration.tracking.mlflow_store import MlflowTracker
+from orchestration.tracking.sync import reconcile
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +36,15 @@ def tracker(request: pytest.FixtureRequest, target: Target) -> Tracker:
     return MemoryTracker() if request.param == "memory" else MlflowTracker(target)
 
 
+def metrics(step: int, **values: float) -> Metrics:
+    return Metrics(step=step, time_ms=1_700_000_000_000 + step, values=values)
+
+
 def test_a_run_is_made_once_and_found_again(tracker: Tracker) -> None:
     tracker.open(None)
-    tracker.open(3).log(1, {"l1": 0.5})
+    first = tracker.open(3)
     tracker.close(3, "interrupted")
-    again = tracker.open(3)
-    assert again.last_epoch == 1
+    assert tracker.open(3).run_id == first.run_id
     assert sorted((run.trial, run.outcome, run.is_running) for run in tracker.runs() if run.trial) == [
         (3, "running", True)
     ]
@@ -60,12 +63,6 @@ def test_closing_what_was_never_opened_does_nothing(tracker: Tracker) -> None:
     assert tracker.runs() == []
 
 
-def test_parameters_may_be_given_again_and_stay_what_they_were(tracker: Tracker) -> None:
-    tracker.open(None)
-    tracker.open(1).describe({"a": 1, "b": 2}, {"tag": "x"})
-    tracker.open(1).describe({"a": 9, "c": 3}, {"tag": "y"})
-
-
 def test_a_dead_drivers_runs_are_closed_as_the_study_says(tracker: Tracker) -> None:
     for trial in (None, 0, 1, 2, 3):
         tracker.open(trial)
@@ -76,7 +73,7 @@ def test_a_dead_drivers_runs_are_closed_as_the_study_says(tracker: Tracker) -> N
         TrialRecord(2, "failed", {}, reason="diverged"),
         TrialRecord(3, "running", {}),
     ]
-    reconcile(tracker, records, "interrupted")
+    assert reconcile(tracker, records, "interrupted") == 4
     assert {run.trial: run.outcome for run in tracker.runs()} == {
         None: "interrupted",
         0: "complete",
@@ -85,19 +82,32 @@ def test_a_dead_drivers_runs_are_closed_as_the_study_says(tracker: Tracker) -> N
         3: "interrupted",
     }
     assert not any(run.is_running for run in tracker.runs())
+    assert reconcile(tracker, records, "interrupted") == 0, "a second time there is nothing to do"
+
+
+def test_a_trial_that_failed_before_its_first_word_has_a_run(tracker: Tracker) -> None:
+    tracker.open(None)
+    reconcile(tracker, [TrialRecord(4, "failed", {}, reason="no data")], "failed")
+    assert {run.trial: run.outcome for run in tracker.runs()} == {None: "failed", 4: "failed"}
 
 
 def test_mlflow_has_a_parent_run_with_a_child_for_each_trial(target: Target, tmp_path: Path) -> None:
     tracker = MlflowTracker(target)
     tracker.open(None)
     run = tracker.open(7)
-    run.log(1, {"l1": 0.5, "loss": math.nan})
-    run.log(2, {"l1": 0.25, "loss": math.inf})
-    run.describe(
-        {"loss.l1": 10.0, "long": "x" * 9000, **{f"p{i}": i for i in range(150)}}, {"wav2pix.data_hash": "ab"}
-    )
-    (tmp_path / "grid.png").write_bytes(b"png")
-    run.attach(tmp_path / "grid.png", "pictures")
+    Image.new("RGB", (400, 100)).save(tmp_path / "grid.png")
+    entries = [
+        metrics(1, l1=0.5, loss=math.nan),
+        metrics(2, l1=0.25, loss=math.inf),
+        Params(values={"loss.l1": "10.0", "long": "x" * 9000, **{f"p{i}": str(i) for i in range(150)}}),
+        Tags(values={"wav2pix.data_hash": "ab"}),
+        Artifact(file="grid.png", folder="pictures"),
+        Picture(file="grid.png", key="faces", step=2, time_ms=5),
+        Dataset(name="d-train", digest="ab", source="/d", context="train", profile={"pairs": 3}),
+    ]
+    run.send(entries, tmp_path)
+    # As after an answer that was lost.
+    run.send(entries, tmp_path)
     tracker.close(7, "pruned")
 
     client = MlflowClient(target.uri)
@@ -119,6 +129,12 @@ def test_mlflow_has_a_parent_run_with_a_child_for_each_trial(target: Target, tmp
     assert child.data.params["loss.l1"] == "10.0"
     assert len(child.data.params) == 152
     assert [file.path for file in client.list_artifacts(child.info.run_id, "pictures")] == ["pictures/grid.png"]
+    images = [file.path for file in client.list_artifacts(child.info.run_id, "images")]
+    assert [image.split("+")[:3] for image in images] == [["images/faces", "step", "2"]] * 2
+    assert child.data.tags["mlflow.loggedImages"] == "true"
+    assert [(used.dataset.name, used.tags[0].value) for used in child.inputs.dataset_inputs] == [
+        ("d-train", "train")
+    ]
 
 
 def test_two_sweeps_of_one_name_keep_their_runs_apart(target: Target) -> None:
@@ -138,40 +154,3 @@ def test_a_moved_storage_folder_is_noticed(target: Target) -> None:
     MlflowTracker(target).open(None)
     with pytest.raises(TrackingError, match="was moved"):
         MlflowTracker(Target(target.uri, target.sweep, "another id", "/elsewhere")).open(None)
-
-
-class SlowAndFailing(MemoryRun):
-    """Fails the first time that it is written to, and waits to be let go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.go_on = threading.Event()
-        self.failures = 1
-
-    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        self.go_on.wait(30)
-        if self.failures:
-            self.failures -= 1
-            raise TrackingError("the store is away for a moment")
-        super().log(epoch, metrics)
-
-
-def test_training_does_not_wait_for_a_slow_store_and_nothing_is_lost() -> None:
-    slow = SlowAndFailing()
-    run = BackgroundRun(slow)
-    for epoch in range(1, 51):
-        run.log(epoch, {"l1": 1 / epoch})
-    assert slow.metrics == []
-    slow.go_on.set()
-    run.close(30)
-    assert [epoch for epoch, _ in slow.metrics] == list(range(1, 51))
-    assert run.problems == []
-
-
-def test_what_cannot_be_written_in_time_is_said() -> None:
-    slow = SlowAndFailing()
-    run = BackgroundRun(slow)
-    run.log(1, {})
-    run.close(0.1)
-    assert "longer than" in run.problems[0]
-    slow.go_on.set()

@@ -36,7 +36,7 @@ SPEC: dict[str, Any] = {
 @pytest.fixture
 def tracker(monkeypatch: pytest.MonkeyPatch) -> MemoryTracker:
     tracker = MemoryTracker()
-    monkeypatch.setattr("orchestration.tracking.mlflow_store.MlflowTracker", lambda *_: tracker)
+    monkeypatch.setattr(trial_module, "open_tracker", lambda *_: tracker)
     monkeypatch.setattr(trial_module, "LEAVING_PAUSE_S", 0.0)
     monkeypatch.setattr(trial_module, "LOCK_WAIT_S", 0.2)
     return tracker
@@ -45,7 +45,9 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> MemoryTracker:
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     (tmp_path / "scratch").mkdir()
-    work = Work(SweepSpec.model_validate(SPEC | {"data": tmp_path}), tmp_path, "hash", Code(), StandInTrainer())
+    work = Work(
+        SweepSpec.model_validate(SPEC | {"data": tmp_path}), tmp_path, "hash", Code(), trainer=StandInTrainer()
+    )
     return Context(work, SweepFolder(tmp_path / "s"), Target("memory", "s", "id"), tmp_path / "scratch")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,6 @@ from orchestration.losses import (
     explain,
 )
 from orchestration.records import Progress, Report
-from orchestration.runs import MemoryTracker, Tracker
 from orchestration.snapshot import SnapshotKeeper
 from orchestration.spec import SweepSpec
 from orchestration.study import Study
@@ -166,13 +164,21 @@ SPEC = SweepSpec.model_validate(
 )
 
 
+class NoBooks:
+    """Runs that nobody keeps."""
+
+    def check(self) -> None:
+        """Nothing is wrong."""
+
+    def settle(self, number: int, outcome: str, reason: str) -> None:
+        """Nobody is told."""
+
+
 def open_ledger(tmp_path: Path) -> tuple[Ledger, Study]:
     study = Study(SPEC, f"sqlite:///{tmp_path / 'study.db'}")
     study.start()
-    tracker: Future[Tracker] = Future()
-    tracker.set_result(MemoryTracker())
     keeper = SnapshotKeeper(tmp_path / "trials.json", lambda: (study.records(), study.num_left))
-    return Ledger(study, tracker, Latest(), keeper, SPEC.max_failures), study
+    return Ledger(study, NoBooks(), Latest(), keeper, SPEC.max_failures), study
 
 
 def test_failures_are_counted_across_drivers(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import time
 from functools import partial
 from pathlib import Path
 
-from slurm.folder import Cluster, ClusterFolder
+from slurm.controller import Stop
+from slurm.folder import Cluster, ClusterFolder, Head
+from slurm.handover import take_over
 from slurm.hosts import job_id
 from slurm.jobs import open_jobs
 
@@ -47,6 +49,35 @@ def count(path: Path) -> None:
 def tell_environment(path: Path) -> None:
     """Write down the environment."""
     path.write_text("\n".join(f"{name}={value}" for name, value in os.environ.items()))
+
+
+def tell_what_it_took_over(root: Path, path: Path) -> None:
+    """Read the variables that jobs are handed, write down the environment, and stay until SIGTERM."""
+    _leave_on_sigterm()
+    folder = ClusterFolder(root)
+    take_over(Cluster.load(folder), folder)
+    lines = [f"{name}={value}" for name, value in os.environ.items() if "\n" not in value]
+    draft = path.with_suffix(".draft")
+    draft.write_text("\n".join(lines))
+    draft.rename(path)
+    time.sleep(600)
+
+
+def ask_a_worker(root: Path, path: Path, head: Head, stop: Stop) -> bool:
+    """Be the work of a controller: have a task tell its environment, and stay until all is done."""
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(ClusterFolder(root).token)}
+    import ray
+
+    ray.init(address=head.address, log_to_driver=False)
+    try:
+        found = ray.get(ray.remote(num_cpus=1)(lambda: dict(os.environ)).remote(), timeout=120)
+        path.write_text("".join(f"{name}={value}\n" for name, value in found.items()))
+        end = time.monotonic() + 60
+        while not path.with_suffix(".done").exists() and time.monotonic() < end:
+            stop.wait(0.1)
+        return True
+    finally:
+        ray.shutdown()
 
 
 def ignore_sigterm(path: Path) -> None:

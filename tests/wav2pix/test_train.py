@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from wav2pix import train
 from wav2pix.batches import PairLoader
 from wav2pix.checkpoint import export_model, load_model
 from wav2pix.config import TrainConfig, make_config
@@ -19,7 +20,7 @@ from wav2pix.errors import CheckpointError, DataError, TrainingDiverged
 from wav2pix.metrics import draw_faces
 from wav2pix.models import Wav2Pix
 from wav2pix.runtime import Runtime
-from wav2pix.train import State, discriminator_step, fit, generator_step, new_state
+from wav2pix.train import State, discriminator_step, fit, generator_step, new_state, train_step
 
 TINY = {
     "batch_size": 8,
@@ -77,6 +78,11 @@ def test_an_epoch_reports_every_term_and_every_measure(data: Dataset) -> None:
         "score_real",
         "score_wrong",
         "score_fake",
+        "grad_norm_generator",
+        "grad_norm_discriminator",
+        "lr_generator",
+        "lr_discriminator",
+        "pairs_per_second",
         "identity_accuracy",
         "identity_accuracy_ceiling",
         "identity_accuracy_chance",
@@ -88,6 +94,42 @@ def test_an_epoch_reports_every_term_and_every_measure(data: Dataset) -> None:
         "kid",
     } <= epoch.metrics.keys()
     assert all(np.isfinite(value) for value in epoch.metrics.values())
+
+
+def test_the_norm_of_a_gradient_is_that_of_all_its_entries_and_an_epoch_reports_the_mean_over_its_steps(
+    data: Dataset,
+) -> None:
+    (epoch,) = fit(config(epochs=1), data)
+    state, runtime, loader = one_batch(data, config())
+    state.model.train()
+    norms: dict[str, list[float]] = {"generator": [], "discriminator": []}
+    for batch in loader.epoch(state.rng):
+        terms = train_step(state, batch, runtime)
+        for name, network in (("generator", state.model), ("discriminator", state.discriminator)):
+            gradients = [parameter.grad for parameter in network.parameters()]
+            entries = torch.cat([gradient.flatten() for gradient in gradients if gradient is not None])
+            torch.testing.assert_close(terms[f"grad_norm_{name}"], entries.double().norm().float())
+            norms[name].append(float(entries.norm()))
+    assert len(norms["generator"]) > 1
+    for name, values in norms.items():
+        assert epoch.metrics[f"grad_norm_{name}"] == pytest.approx(np.mean(values), rel=1e-4)
+
+
+def test_a_gradient_whose_norm_overflows_ends_no_run(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "gradient_norm", lambda optimizer: torch.tensor(torch.inf))
+    (epoch,) = fit(config(epochs=1), data)
+    assert epoch.metrics["grad_norm_generator"] == np.inf
+
+
+def test_a_resumed_run_reports_what_a_straight_one_does(data: Dataset, tmp_path: Path) -> None:
+    first, second = fit(config(epochs=2), data)
+    # An epoch is valid until the next one is asked for.
+    next(fit(config(epochs=2), data)).save(tmp_path / "kept")
+    (resumed,) = fit(config(epochs=2), data, tmp_path / "kept")
+    timed = {"pairs_per_second", "samples_per_s", "epoch_s"}
+    assert first.metrics["grad_norm_generator"] != second.metrics["grad_norm_generator"]
+    for name in second.metrics.keys() - timed:
+        assert resumed.metrics[name] == second.metrics[name], name
 
 
 def one_batch(data: Dataset, settings: TrainConfig) -> tuple[State, Runtime, PairLoader]:

@@ -1,0 +1,5 @@
+"""The tests of this folder use real services."""
+
+from tests.services.fixtures import services
+
+__all__ = ["services"]

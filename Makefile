@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: setup sweep test check format cluster clean
+.PHONY: setup sweep test check format cluster services services-stop clean
 
 setup: $(VENV)/.torch-$(TORCH) $(VENV)/.packages
 
@@ -56,6 +56,13 @@ format: setup
 # A SLURM cluster of three hosts on this machine, as root on Debian or Ubuntu. Stops with Ctrl-C.
 cluster: setup
 	@$(BIN)/python -m tests.cluster
+
+# PostgreSQL, an S3 server and MLflow on this machine. Options: make services SERVICES="--mlflow-port 5001"
+services: setup
+	@$(BIN)/python -m deploy start $(SERVICES)
+
+services-stop:
+	@$(BIN)/python -m deploy stop $(SERVICES)
 
 clean:
 	rm -rf $(VENV) data runs

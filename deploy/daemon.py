@@ -124,7 +124,9 @@ def _start_of(pid: int) -> str:
     """When a living process started, unlike that of any other process; empty when there is none."""
     with suppress(OSError, IndexError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else f"{fields[19]} {_boot()}"
+        # Threads that live on after the first one hold the ports until they end too.
+        ended = fields[0] in "ZX" and len(list(Path(f"/proc/{pid}/task").iterdir())) < 2
+        return "" if ended else f"{fields[19]} {_boot()}"
     return ""
 
 

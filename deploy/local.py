@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+from deploy import postgres, swift_setup
 from deploy.daemon import Daemon, plain_environment
 from deploy.files import (
     LOOPBACK,
@@ -27,7 +28,7 @@ from deploy.files import (
     write_private,
 )
 from deploy.mlflow_server import MLflow
-from deploy.postgres import Postgres, obstacle
+from deploy.postgres import Postgres
 from deploy.swift import BUCKETS, Swift
 from deploy.swift_setup import REGION
 from deploy.waiting import DeployError
@@ -35,6 +36,16 @@ from deploy.waiting import DeployError
 __all__ = ["DeployError", "Ports", "Services", "obstacle"]
 
 ROOT = Path(__file__).parent.parent
+
+
+def obstacle() -> str:
+    """Install what is missing; says why there can be no services here, empty when there can."""
+    try:
+        postgres.install()
+        swift_setup.install()
+    except DeployError as error:
+        return str(error)
+    return ""
 
 
 class Services:

@@ -52,8 +52,7 @@ class Postgres:
         place = self._place
         # Not quoted: the secret is hexadecimal.
         write_private(self.passwords, f"*:{place.ports.postgres}:*:{USER}:{place.secrets.postgres}\n")
-        if not _binaries():
-            install()
+        install()
         if not (self._data / "PG_VERSION").exists():
             self._make_data()
 
@@ -138,7 +137,9 @@ class Postgres:
 
 
 def install() -> None:
-    """Install Debian's package, without starting the server that it brings."""
+    """Install Debian's package where no server is found, without starting the one that the package makes."""
+    if _find_binaries():
+        return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise DeployError(HOW_TO_GET_IT)
     quiet = not POLICY.exists()
@@ -153,13 +154,6 @@ def install() -> None:
     finally:
         if quiet:
             POLICY.unlink()
-
-
-def obstacle() -> str:
-    """Why there can be no PostgreSQL here; empty when there can."""
-    if _find_binaries() or (os.geteuid() == 0 and shutil.which("apt-get")):
-        return ""
-    return HOW_TO_GET_IT
 
 
 def _binaries(data: Path | None = None) -> Path:

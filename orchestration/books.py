@@ -18,12 +18,13 @@ from orchestration import results
 from orchestration.errors import StorageError, TrackingError
 from orchestration.folders import SCRATCH_PREFIX, Storage, SweepFolder
 from orchestration.identity import SweepRecord
+from orchestration.pruning import settle_artifacts
 from orchestration.records import TrialRecord
 from orchestration.report import keep_best_picture, write_table
 from orchestration.runs import Outcome, Run, Target, Tracker, tracking_target
 from orchestration.snapshot import Snapshot
 from orchestration.spec import SweepSpec
-from orchestration.storage import open_store, push
+from orchestration.storage import open_store
 from orchestration.tracking.journal import Journal
 from orchestration.tracking.run_log import RunLog
 from orchestration.tracking.sender import Sender
@@ -59,7 +60,8 @@ class Books:
         self._work = work
         self._folder = folder
         self._sweep_id = target.sweep_id
-        self._store = open_store(folder, work.spec.artifacts, target.sweep_id)
+        self._artifacts = None if target.offline else work.spec.artifacts
+        self._store = open_store(folder, self._artifacts, target.sweep_id)
         journal = Journal(folder.journal)
         self._opening = None if target.offline else pool.submit(self._open, target)
         self._courier = Courier(folder, self._opening) if self._opening else None
@@ -90,9 +92,11 @@ class Books:
         """Say what came of the sweep so far; what could not be told the store, for a person to read."""
         if self._opening and self._opening.exception():
             return ()
-        pushed = push(self._folder, self._work.spec.artifacts, self._sweep_id)
+        problems = settle_artifacts(
+            self._folder, self._artifacts, self._sweep_id, self._work.spec.goals, is_over=not snapshot.num_left
+        )
         self._summarise(snapshot)
-        return (*pushed.problems, *self._close_runs(snapshot))
+        return (*problems, *self._close_runs(snapshot))
 
     def _close_runs(self, snapshot: Snapshot) -> list[str]:
         if not (self._opening and self._courier and self._sender):
@@ -193,8 +197,8 @@ def sync(folder: SweepFolder, record: SweepRecord, snapshot: Snapshot) -> Synced
     storage = Storage(folder.root.parent)
     tracker = open_tracker(tracking_target(record.tracking_uri, storage, folder.name, record.sweep_id))
     done = sync_sweep(folder, tracker, snapshot.records, outcome_of_sweep(snapshot))
-    pushed = push(folder, record.spec.artifacts, record.sweep_id)
-    done.problems += pushed.problems
+    spec, is_over = record.spec, not (snapshot.num_left or done.busy)
+    done.problems += settle_artifacts(folder, spec.artifacts, record.sweep_id, spec.goals, is_over=is_over)
     if not record.tracked:
         replace(record, tracked=True).save(folder)
     if not done.busy:

@@ -63,7 +63,7 @@ class Checkpoints:
             try:
                 self._patiently(lambda key=keys[-1]: self._store.get(key, target))  # type: ignore[misc]
             except DamagedArtifact as error:
-                self._set_aside(keys[-1], error)
+                self._set_aside(keys[-1], error, " and the one before is used")
             else:
                 return target
         return None
@@ -100,9 +100,9 @@ class Checkpoints:
             self._set_aside(key, error)
             raise
 
-    def _set_aside(self, key: str, error: DamagedArtifact) -> None:
+    def _set_aside(self, key: str, error: DamagedArtifact, then: str = "") -> None:
         aside = f"{trial_key(self._number)}/damaged/{key.rsplit('/', 1)[-1]}"
-        self._log.warning("%s; it is set aside as '%s' and the one before is used", error, aside)
+        self._log.warning("%s; it is set aside as '%s'%s", error, aside, then)
         self._patiently(lambda: self._store.move(key, aside))
 
     def _patiently(self, do: Callable[[], T]) -> T:

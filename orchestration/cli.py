@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from orchestration import cluster_cli, tracking_cli  # noqa: F401 - add their commands
+from orchestration import cluster_cli, storage_cli, tracking_cli  # noqa: F401 - add their commands
 from orchestration.cli_parts import (
     DryRunOption,
     FileArgument,
@@ -92,7 +92,7 @@ def validate(file: FileArgument, as_json: JsonOption = False) -> None:
 @sweep_app.command()
 def run(file: FileArgument, dry_run: DryRunOption = False, as_json: JsonOption = False) -> None:
     """Run a sweep, or go on with it where it stopped; Ctrl-C stops it."""
-    from orchestration import driver, submission, tables
+    from orchestration import compare_view, driver, submission, tables
     from orchestration.load import load_spec
     from orchestration.progress import Progress
 
@@ -115,7 +115,8 @@ def run(file: FileArgument, dry_run: DryRunOption = False, as_json: JsonOption =
     if as_json:
         print_json(_comparison(result))
     else:
-        tables.print_comparison(result, console)
+        goals = [goal.metric for goal in plan.spec.goals]
+        compare_view.print_rows(compare_view.chosen(result, None), goals, console)
         tables.print_best(result, console)
         tables.print_where(result, console)
     for problem in result.problems:

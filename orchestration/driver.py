@@ -79,7 +79,7 @@ class Plan:
             "at_once": f"{spec.max_concurrent}, of {spec.resources.cpus:g} CPUs, {spec.resources.gpus:g} GPUs",
             "sweep_folder": str(self.folder.root),
             "tracking": tracking_uri(spec.tracking.uri) or f"sqlite:///{storage.database}",
-            "artifacts": str(storage.artifacts) if not tracking_uri(spec.tracking.uri) else "the server's",
+            "run_artifacts": str(storage.artifacts) if not tracking_uri(spec.tracking.uri) else "the server's",
             "checkpoints": bucket_of(spec),
         }
 

@@ -91,6 +91,11 @@ class SweepFolder:
         """What Ray said of its processes."""
         return self.root / "ray.log"
 
+    @property
+    def registry_lock(self) -> Path:
+        """Held by the process that registers a model."""
+        return self.root / "registry.lock"
+
     def trial_lock(self, number: int) -> Path:
         """Held by the process that runs a trial."""
         return self.root / trial_key(number) / ".lock"

@@ -22,6 +22,7 @@ from orchestration.folders import Storage, trial_name
 from orchestration.identity import SweepRecord
 from orchestration.lock import hold
 from orchestration.runs import tracking_target, tracking_uri
+from orchestration.secrets import without_secrets
 from orchestration.spec import Objective
 
 if TYPE_CHECKING:
@@ -67,16 +68,14 @@ def model_name(sweep: str) -> str:
 def register(result: Result, export: Export) -> Registration:
     """Make an export the champion of its sweep, if it is better than the one there; safe to call again.
 
-    Never raises because the tracking store is away or refuses: the export is whole without it.
+    Says what kept it from being registered, rather than raise it: the export is whole without.
     """
     name = model_name(result.spec.name)
     try:
         # Two at once would both beat the champion of before, and the last one would stay.
-        with hold(
-            result.folder.root / "registry.lock", f"the registry of '{result.spec.name}'", wait_s=LOCK_WAIT_S
-        ):
+        with hold(result.folder.registry_lock, f"the registry of '{result.spec.name}'", wait_s=LOCK_WAIT_S):
             return _register(result, export, name)
-    except (TrackingError, SweepError) as error:
+    except (TrackingError, SweepError, OSError) as error:
         text = f"warning: {name} is not registered: {error}. The export itself is complete; do it again later"
         return Registration(name, None, False, text)
 
@@ -102,7 +101,7 @@ def fetch(address: str, to: Path) -> Path:
     if version is None:
         which = f"alias '{match['alias']}'" if match["alias"] else f"version {match['number']}"
         raise TrackingError(
-            f"{address}: {registry.uri} has no model '{match['name']}' with {which}; "
+            f"{address}: {without_secrets(registry.uri)} has no model '{match['name']}' with {which}; "
             "its models are on the page 'Models' of MLflow, and `wav2pix sweep export` registers one"
         )
     return registry.fetch(version, to)
@@ -134,8 +133,6 @@ def compared(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
 
 
 def _register(result: Result, export: Export, name: str) -> Registration:
-    from orchestration.tracking.models import save_model  # noqa: PLC0415 - imports mlflow
-
     record = SweepRecord.load(result.folder)
     storage = Storage(result.folder.root.parent)
     registry = _registry(tracking_target(record.tracking_uri, storage, result.spec.name, record.sweep_id).uri)
@@ -151,20 +148,27 @@ def _register(result: Result, export: Export, name: str) -> Registration:
     run_id = registry.run_of(result.spec.name, record.sweep_id, export.record.number)
     if run_id is None:
         sync = f"`wav2pix sweep sync {result.spec.name}` sends what waits"
-        raise TrackingError(f"{registry.uri} has no run of trial {export.record.number} yet ({sync})")
-    with tempfile.TemporaryDirectory(prefix="wav2pix-") as name_of_folder:
-        folder = Path(name_of_folder)
-        # MLflow names the data like the folder, which is called as somebody liked.
-        (folder / "export").symlink_to(export.folder.absolute())
-        save_model(folder / "export", folder / "model")
-        path = f"export/epoch-{export.record.progress.epoch:04d}"
-        description = card(export.facts, f"models:/{name}@{CHAMPION}")
-        version = registry.add(name, run_id, folder / "model", path, tags, description)
+        store = without_secrets(registry.uri)
+        raise TrackingError(f"{store} has no run of trial {export.record.number} yet ({sync})")
+    version = _add(registry, name, run_id, export, tags)
     _promote(registry, name, version, champion)
     text = f"{_place(name, version)} is {about} now"
     if champion is not None:
         text += f"; before it was version {champion.number}, which is '{PREVIOUS}'"
     return Registration(name, version.number, True, text)
+
+
+def _add(registry: ModelRegistry, name: str, run_id: str, export: Export, tags: Mapping[str, str]) -> Version:
+    from orchestration.tracking.models import save_model  # noqa: PLC0415 - imports mlflow
+
+    with tempfile.TemporaryDirectory(prefix="wav2pix-") as temporary:
+        folder = Path(temporary)
+        # MLflow names the data like the folder, which is called as somebody liked.
+        (folder / "export").symlink_to(export.folder.absolute())
+        save_model(folder / "export", folder / "model")
+        path = f"export/epoch-{export.record.progress.epoch:04d}"
+        description = card(export.facts, f"models:/{name}@{CHAMPION}")
+        return registry.add(name, run_id, folder / "model", path, tags, description)
 
 
 def _promote(registry: ModelRegistry, name: str, version: Version, champion: Version | None) -> None:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from orchestration.defaults import load_defaults
+from orchestration.errors import SweepError
 from orchestration.folders import Storage
+from orchestration.secrets import has_password
 from orchestration.tracking.journal import (
     Artifact,
     Dataset,
@@ -91,8 +93,18 @@ class Tracker(Protocol):
 
 
 def tracking_uri(uri: str | None) -> str | None:
-    """Where runs are to be tracked: as the sweep file, the environment or the defaults say; None: embedded."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or load_defaults().tracking.get("uri") or None
+    """Where runs are to be tracked: as the sweep file, the environment or the defaults say; None: embedded.
+
+    Raises:
+        SweepError: a password is in it, which would end up in files and logs.
+    """
+    found = uri or os.environ.get("MLFLOW_TRACKING_URI") or load_defaults().tracking.get("uri")
+    if found and has_password(found):
+        raise SweepError(
+            "the address of the tracking server holds a password: put it into MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, and the address without it into MLFLOW_TRACKING_URI"
+        )
+    return found or None
 
 
 def tracking_target(

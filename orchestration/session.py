@@ -29,6 +29,7 @@ from wav2pix.config import TrainConfig
 
 # The objective under one name, whatever it is, for charts over several sweeps.
 OBJECTIVE = "objective"
+BEST = "best_objective"
 # What the pictures are called where they are shown by epoch.
 FACES = "faces"
 # MLflow takes no longer ones.
@@ -176,6 +177,9 @@ class TrialSession:
         spec, metrics = self._work.spec, dict(entry["metrics"])
         if spec.goals[0].metric in metrics:
             metrics[OBJECTIVE] = metrics[spec.goals[0].metric]
+        if len(spec.goals) == 1 and self._progress.values:
+            # What `compare` shows: the last value of a metric, which the UI shows, may be a worse one.
+            metrics[BEST] = self._progress.values[0]
         if spec.resources.gpus:
             metrics["gpu_seconds"] = spec.resources.gpus * self._progress.seconds
         if isinstance(spec.scheduler, AshaScheduler):

@@ -22,8 +22,6 @@ from orchestration.runs import tracking_uri
 # Of a trial that was begun: it waits for a place, or nobody works on it.
 TRIAL_STYLES = STYLES | {"waiting": "yellow", "unfinished": "dim"}
 MAX_UNDER_WAY = 16
-# Wider than any table: what it would take is asked as if there were that much room.
-MAX_WIDTH = 10_000
 
 
 def print_rows(rows: dict[str, Any], console: Console) -> None:
@@ -49,38 +47,8 @@ def comparison(result: Result) -> list[results.Row]:
     return [replace(row, state=states[row.trial]) for row in rows]
 
 
-def print_comparison(result: Result, console: Console, limit: int | None = None) -> None:
-    """Trials from best to worst; a column for each setting that differs if there is room, else one for all."""
-    rows = comparison(result)
-    goals = [goal.metric for goal in result.spec.goals]
-    others = list(dict.fromkeys(key for row in rows for key in row.metrics if key not in goals))
-    params = list(dict.fromkeys(key for row in rows for key in row.params))
-    roomy = Table("trial", "state", "epoch", *goals, *others, *(_leaf(key) for key in params))
-    narrow = Table("trial", "state", "epoch", *goals, "settings that differ")
-    for column in narrow.columns[:-1]:
-        column.no_wrap = True
-    for row in rows[:limit]:
-        epoch = f"{row.epoch} of {row.epochs}" if row.epochs else ""
-        about = [str(row.trial), f"[{TRIAL_STYLES[row.state]}]{row.state}[/]", epoch]
-        numbers = [_number(row, key) for key in [*goals, *others]]
-        settings = [short(row.params[key]) if key in row.params else "" for key in params]
-        together = ", ".join(f"{_leaf(key)} {short(value)}" for key, value in row.params.items())
-        roomy.add_row(*about, *numbers, *settings)
-        narrow.add_row(*about, *numbers[: len(goals)], together)
-    needed = console.measure(roomy, options=console.options.update(width=MAX_WIDTH)).maximum
-    console.print(roomy if needed <= console.width else narrow)
-    for row in rows:
-        if row.reason:
-            console.print(f"trial {row.trial} failed: {row.reason.splitlines()[0]}", style="red", markup=False)
-
-
 def _leaf(key: str) -> str:
     return key.rsplit(".", 1)[-1]
-
-
-def _number(row: results.Row, key: str) -> str:
-    value = row.values.get(key, row.metrics.get(key))
-    return "" if value is None else f"{value:.4f}"
 
 
 def print_best(result: Result, console: Console) -> None:

@@ -17,7 +17,7 @@ from orchestration.folders import trial_name
 from orchestration.lock import hold
 from orchestration.losses import explain
 from orchestration.session import TrialSession
-from orchestration.storage import StagedStore, open_store
+from orchestration.storage import ArtifactStore, StagedStore, open_store
 from orchestration.tracking.journal import Journal
 from orchestration.tracking.run_log import RunLog
 from orchestration.tracking.sender import Sender
@@ -45,9 +45,6 @@ class TrialActor(tune.Trainable):
         assert context is not None
         logging.getLogger("ray").setLevel(logging.ERROR)
         self._context = context
-        self._store = open_store(
-            context.folder, context.work.spec.artifacts, context.target.sweep_id, background=True
-        )
         self._tracker = None if context.target.offline else open_tracker(context.target)
         self._opened = ExitStack()
         self._log = SILENT
@@ -118,8 +115,7 @@ class TrialActor(tune.Trainable):
             self._opened.enter_context(hold(lock, f"trial {trial_name(self._number)}", LOCK_WAIT_S))
         except SweepError as error:
             raise TrialLost(str(error)) from None
-        if isinstance(self._store, StagedStore):
-            self._opened.callback(self._store.flush, FLUSH_S)
+        store = self._open_store()
         run = self._open_run()
         # The lock is held until what was logged is sent, or left for the driver to send.
         self._opened.callback(run.close, FLUSH_S)
@@ -128,10 +124,19 @@ class TrialActor(tune.Trainable):
 
             self._opened.callback(SystemSampler(run.log_system).close)
         session = TrialSession(
-            self._context.work, self._number, self._params, self._store, run, self._scratch(), self._log
+            self._context.work, self._number, self._params, store, run, self._scratch(), self._log
         )
         self._opened.callback(session.close)
         return session
+
+    def _open_store(self) -> ArtifactStore:
+        target = self._context.target
+        # Offline, what is kept stays in the sweep's folder too.
+        artifacts = None if target.offline else self._context.work.spec.artifacts
+        store = open_store(self._context.folder, artifacts, target.sweep_id, background=True, log=self._log)
+        if isinstance(store, StagedStore):
+            self._opened.callback(store.close, FLUSH_S)
+        return store
 
     def _open_run(self) -> RunLog:
         journal = Journal(self._context.folder.trial_journal(self._number))

@@ -33,9 +33,11 @@ LOOK_EVERY_S = 1.0
 
 def run(ledger: Ledger, num_trials: int, context: Context, cluster: RayAt, stop: Callable[[], bool]) -> None:
     """Run so many of the study's trials; returns when they are done, or as soon as ``stop`` says so."""
-    # Tune gives every actor an environment variable for the sake of another library, and Ray gives an actor
-    # with variables of its own a new process, though it has idle ones ready.
+    # Tune gives every actor variables of this process: AWS's secrets, which Ray then writes into its logs and
+    # into the arguments of the actor's process, where all users see them. Workers have their own. And Ray gives
+    # an actor with variables of its own a new process, though it has idle ones ready.
     class_cache.DEFAULT_ENV_VARS.clear()
+    class_cache.ENV_VARS_TO_PROPAGATE.clear()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     spec = context.work.spec
     experiment = Experiment(

@@ -155,9 +155,8 @@ def _parse_value(key: str, text: str) -> Any:
 
 def _epoch_line(epoch: Epoch, epochs: int) -> str:
     measures = epoch.metrics
-    line = (
-        f"epoch {epoch.number}/{epochs}  {measures['epoch_s']:.0f} s  {measures['samples_per_s']:.0f} pairs/s"
-    )
+    speed = f"{measures['epoch_s']:.0f} s  {measures['pairs_per_second']:.0f} pairs/s"
+    line = f"epoch {epoch.number}/{epochs}  {speed}"
     if "l1" in measures:
         line += (
             f"  identity {measures['identity_accuracy']:.3f}"

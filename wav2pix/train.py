@@ -246,7 +246,6 @@ def fit(config: TrainConfig, data: Dataset, resume: Path | None = None) -> Itera
         state.epoch += 1
         metrics |= {
             "pairs_per_second": speed,
-            "samples_per_s": speed,
             "lr_generator": config.optimizer.lr_generator,
             "lr_discriminator": config.optimizer.lr_discriminator,
         }

@@ -25,10 +25,8 @@ class MemoryStore:
 
     def get(self, key: str, target: Path, only: Collection[str] | None = None) -> None:
         """See :class:`ArtifactStore`."""
-        if check_key(key) not in self.artifacts:
-            raise missing(key)
-        manifest, files = self.artifacts[key]
-        chosen = manifest.chosen(key, only)
+        chosen = self.manifest(key).chosen(key, only)
+        files = self.artifacts[key][1]
         for name, stamp in chosen.items():
             check_file(key, name, stamp_of(files[name]) if name in files else None, stamp)
         target.mkdir(parents=True)
@@ -36,6 +34,12 @@ class MemoryStore:
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(files[name])
+
+    def manifest(self, key: str) -> Manifest:
+        """What an artifact must be."""
+        if check_key(key) not in self.artifacts:
+            raise missing(key)
+        return self.artifacts[key][0]
 
     def list(self, prefix: str) -> list[str]:
         """See :class:`ArtifactStore`."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from orchestration.errors import StorageError
 from orchestration.folders import SweepFolder
-from orchestration.storage.errors import DamagedArtifact
+from orchestration.storage.errors import DamagedArtifact, MissingArtifact
 from orchestration.storage.folder import FolderStore
 from orchestration.storage.settings import Artifacts
 from orchestration.storage.staged import JoinedStore, StagedStore
 from orchestration.storage.store import FullStore
+
+ASKED_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Pushed:
     """What :func:`push` did.
 
     Attributes:
-        sent: artifacts that are in the remote store now; most of them may have been there before.
+        sent: so many artifacts, which were not there before.
         waiting: those that are not; they stay in the sweep's folder.
         problems: why.
     """
@@ -61,22 +65,41 @@ def push(folder: SweepFolder, artifacts: Artifacts | None, sweep_id: str, prefix
     local, remote = FolderStore(folder.root), _remote(folder, artifacts, sweep_id)
     keys = local.list(prefix)
     newest = set({key.rpartition("/")[0]: key for key in keys}.values())
+    try:
+        there = _already_there(local, remote, prefix, keys)
+    except StorageError as error:
+        return Pushed(0, tuple(keys), (str(error),))
     sent, waiting, problems = 0, [], []
     for key in keys:
         try:
-            remote.put(key, local.path(key))
+            if key not in there:
+                remote.put(key, local.path(key))
+                sent += 1
         except StorageError as error:
             waiting.append(key)
             problems.append(str(error))
             if not isinstance(error, DamagedArtifact):
                 # The others would fare alike, each after its time-outs.
-                waiting += keys[keys.index(key) + 1 :]
+                waiting += [other for other in keys[keys.index(key) + 1 :] if other not in there]
                 break
         else:
-            sent += 1
             if key not in newest:
                 local.delete(key)
     return Pushed(sent, tuple(waiting), tuple(dict.fromkeys(problems)))
+
+
+def _already_there(local: FolderStore, remote: FullStore, prefix: str, keys: Collection[str]) -> set[str]:
+    """Those of the keys that the remote store has as they are here, without reading them whole."""
+
+    def is_there(key: str) -> bool:
+        try:
+            return remote.manifest(key) == local.manifest(key)
+        except (MissingArtifact, DamagedArtifact):
+            return False
+
+    known = sorted(set(keys) & set(remote.list(prefix))) if keys else []
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        return {key for key, there in zip(known, pool.map(is_there, known), strict=True) if there}
 
 
 def _remote(folder: SweepFolder, artifacts: Artifacts, sweep_id: str) -> FullStore:

@@ -109,14 +109,14 @@ class Bucket:
 
 def _client(artifacts: Artifacts) -> Any:
     endpoint = artifacts.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    in_path = artifacts.path_style if artifacts.path_style is not None else bool(endpoint)
+    style = {True: "path", False: "virtual", None: "path" if endpoint else "auto"}[artifacts.path_style]
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
         # Waits between attempts are drawn at random and grow.
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=2 * CONNECTIONS,
-        s3={"addressing_style": "path" if in_path else "auto"},
+        s3={"addressing_style": style},
     )
     # A session of its own: the module's shared one is for one thread only, and remembers credentials.
     return boto3.session.Session().client(

@@ -40,7 +40,8 @@ class Artifacts(BaseModel):
         path_style: buckets are in the path of a URL, not in the host's name; without it wherever there is an
             endpoint.
         ca_bundle: certificates that the server's is checked against.
-        keep_newest: checkpoints of each trial that stay because they are new.
+        keep_newest: checkpoints of each trial that stay because they are new. Should one be damaged, there is
+            another.
         keep_best: and because they are good.
     """
 
@@ -51,7 +52,7 @@ class Artifacts(BaseModel):
     region: str | None = None
     path_style: bool | None = None
     ca_bundle: Path | None = None
-    keep_newest: int = Field(1, ge=1)
+    keep_newest: int = Field(2, ge=1)
     keep_best: int = Field(1, ge=1)
 
     @property

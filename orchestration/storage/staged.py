@@ -13,6 +13,7 @@ from pathlib import Path
 from orchestration.errors import StorageError
 from orchestration.storage.errors import DamagedArtifact, MissingArtifact, StoreAway
 from orchestration.storage.folder import FolderStore
+from orchestration.storage.manifest import Manifest
 from orchestration.storage.store import FullStore, Stored, check_key
 
 FIRST_PAUSE_S = 0.5
@@ -55,6 +56,13 @@ class JoinedStore:
         """See :class:`ArtifactStore`."""
         self._local.move(key, to)
         self._remote.move(key, to)
+
+    def manifest(self, key: str) -> Manifest:
+        """What an artifact must be."""
+        try:
+            return self._local.manifest(key)
+        except (MissingArtifact, DamagedArtifact):
+            return self._remote.manifest(key)
 
     def stored(self, prefix: str) -> Sequence[Stored]:
         """All that takes up space, in either."""

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from orchestration.errors import StorageError
+from orchestration.storage.manifest import Manifest
 
 
 class ArtifactStore(Protocol):
@@ -55,7 +56,15 @@ class Stored:
 
 
 class FullStore(ArtifactStore, Protocol):
-    """A store that can be tidied up."""
+    """A store that can be looked into and tidied up."""
+
+    def manifest(self, key: str) -> Manifest:
+        """What an artifact must be.
+
+        Raises:
+            MissingArtifact: there is none.
+            DamagedArtifact: the manifest cannot be read.
+        """
 
     def stored(self, prefix: str) -> Sequence[Stored]:
         """All that takes up space below ``prefix``: artifacts, and what is left of others."""

@@ -28,6 +28,10 @@ from mlflow.models import ModelSignature  # isort: skip
 from mlflow.tracking import MlflowClient  # isort: skip
 from mlflow.types import Schema, TensorSpec  # isort: skip
 
+# MLflow wants an example of the input, with which it would load each model that is saved. Once and for all,
+# since a thread that changes the filters for a while changes them for the others, too.
+warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
+
 LOADER = "wav2pix.pyfunc"
 # Of a description, in MLflow's database.
 MAX_TEXT = 5000
@@ -59,18 +63,15 @@ def save_model(export: Path, out: Path) -> None:
     config = read_info(export).config
     speech = TensorSpec(np.dtype(np.float32), (-1, window_samples(config)))
     picture = TensorSpec(np.dtype(np.uint8), (-1, config.image_size, config.image_size, 3))
-    with warnings.catch_warnings():
-        # It wants an example of the input, with which it would load the model to see whether it works.
-        warnings.simplefilter("ignore", UserWarning)
-        mlflow.pyfunc.save_model(
-            str(out),
-            loader_module=LOADER,
-            data_path=str(export),
-            code_paths=[str(Path(wav2pix.__file__).parent)],
-            signature=ModelSignature(inputs=Schema([speech]), outputs=Schema([picture])),
-            # Without the local part of "2.13.0+cpu", which the package index does not know.
-            pip_requirements=[f"{name}=={version_of(name).split('+')[0]}" for name in REQUIREMENTS],
-        )
+    mlflow.pyfunc.save_model(
+        str(out),
+        loader_module=LOADER,
+        data_path=str(export),
+        code_paths=[str(Path(wav2pix.__file__).parent)],
+        signature=ModelSignature(inputs=Schema([speech]), outputs=Schema([picture])),
+        # Without the local part of "2.13.0+cpu", which the package index does not know.
+        pip_requirements=[f"{name}=={version_of(name).split('+')[0]}" for name in REQUIREMENTS],
+    )
 
 
 class ModelRegistry:

@@ -18,7 +18,7 @@ from orchestration.records import Progress, TrialRecord
 from orchestration.runs import tracking_target
 from orchestration.snapshot import Snapshot
 from orchestration.spec import SweepSpec
-from orchestration.storage import FolderStore
+from orchestration.storage import open_store, push
 from orchestration.tracking.mlflow_store import MlflowTracker
 from wav2pix.checkpoint import ModelInfo, write_model
 from wav2pix.config import make_config
@@ -42,8 +42,13 @@ def finished_sweep(
     uri: str | None = None,
     data_hash: str = DATA_HASH,
     tracked: bool = True,
+    artifacts: dict[str, str] | None = None,
 ) -> Result:
-    """A sweep whose trials have these values of the metrics, all to be minimised, each by its second epoch."""
+    """A sweep whose trials have these values of the metrics, all to be minimised, each by its second epoch.
+
+    Args:
+        artifacts: of the sweep file; checkpoints are sent there.
+    """
     spec = SweepSpec.model_validate(
         {
             "name": name,
@@ -56,6 +61,7 @@ def finished_sweep(
             "epochs": 4,
             "storage": str(storage),
             "tracking": {"uri": uri},
+            "artifacts": artifacts,
         }
     )
     folder = Storage(storage).sweep(name)
@@ -63,10 +69,11 @@ def finished_sweep(
     record = claim(folder, spec, data_hash, uri)
     trials = [_trial(number, found, metrics) for number, found in enumerate(values)]
     Snapshot(trials, 0, time.time()).save(folder.snapshot)
-    store = FolderStore(folder.root)
+    store = open_store(folder, spec.artifacts, record.sweep_id)
     for number in range(len(values)):
         with tempfile.TemporaryDirectory() as temporary:
             store.put(checkpoint_key(number, EPOCH), _checkpoint(Path(temporary) / "epoch", number))
+    assert not push(folder, spec.artifacts, record.sweep_id).problems
     if tracked:
         tracker = MlflowTracker(tracking_target(uri, Storage(storage), name, record.sweep_id))
         for trial in [None, *range(len(values))]:

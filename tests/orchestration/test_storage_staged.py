@@ -320,9 +320,19 @@ def test_pushing_sends_what_is_left_and_a_second_time_changes_nothing(
     assert "damaged" in pushed.problems[0]
     assert remote.list(CHECKPOINTS) == [key(1), key(3)]
     assert local.list(CHECKPOINTS) == [key(2), key(3)]
-    before = dict(remote.artifacts)
-    assert push(folder, bucket, "id").waiting == (key(2),)
-    assert remote.artifacts == before
+    remote.asked.clear()
+    again = push(folder, bucket, "id")
+    assert (again.sent, again.waiting) == (0, (key(2),))
+    assert remote.asked == ["list", "put 0002"]
+
+
+def test_pushing_sends_what_is_other_than_what_is_there(
+    bucket: Artifacts, local: FolderStore, remote: Distant, content: Content, tmp_path: Path
+) -> None:
+    for text in ("old", "new"):
+        local.put(key(1), content(text))
+        assert push(SweepFolder(tmp_path / "sweep"), bucket, "id").sent == 1
+    assert remote.artifacts[key(1)][1] == {"file": b"new"}
 
 
 def test_pushing_to_a_store_that_is_away_keeps_all_and_says_why(

@@ -86,8 +86,7 @@ def test_a_trial_counts_by_its_best_epoch_and_keeps_it_beside_the_newest(tmp_pat
     assert len(reports) == 6
     assert (reports[-1].progress.epoch, reports[-1].progress.values) == (3, (0.1,))
     assert store.list("trials/0007/checkpoints") == [
-        "trials/0007/checkpoints/epoch-0003",
-        "trials/0007/checkpoints/epoch-0006",
+        f"trials/0007/checkpoints/epoch-{epoch:04d}" for epoch in (3, 5, 6)
     ]
     run_of_trial = log.run
     assert json.loads(run_of_trial.artifacts["model/model.json"])["epoch"] == 3

@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 
 from deploy.daemon import Daemon
 from deploy.files import Ports, taken
-from deploy.postgres import obstacle
+from deploy.local import obstacle
 from deploy.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -184,6 +184,24 @@ def test_a_daemon_ends_with_all_that_it_started_when_its_first_process_has_died(
     assert lives(child)
     daemon.kill()
     assert not lives(child)
+
+
+THREAD_THAT_OUTLIVES_THE_FIRST = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_daemon_whose_first_thread_has_ended_lives_until_the_others_end_too(tmp_path: Path) -> None:
+    daemon = Daemon("threads", tmp_path, [sys.executable, "-c", THREAD_THAT_OUTLIVES_THE_FIRST])
+    daemon.start()
+    pid = int((tmp_path / "threads.pid").read_text().split()[0])
+    wait_for(lambda: not lives(pid), 20, lambda: "the end of the first thread")
+    assert daemon.alive
+    assert daemon.pids() == [pid]
+    daemon.kill()
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_the_compose_file_publishes_on_loopback_and_holds_no_secret() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +100,27 @@ def test_the_registered_model_lies_in_the_bucket_and_loads_through_mlflow(
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "(2, 64, 64, 3)\n"), done.stderr
+
+
+def test_a_checkpoint_in_a_bucket_is_found_by_best_and_exported(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in services.env.items():
+        monkeypatch.setenv(key, value)
+    name = f"bucket-{secrets.token_hex(4)}"
+    artifacts = {"uri": services.env["WAV2PIX_ARTIFACTS"], "endpoint": services.env["AWS_ENDPOINT_URL"]}
+    sweep = finished_sweep(tmp_path / "runs", [[0.3], [0.1]], name=name, tracked=False, artifacts=artifacts)
+    shutil.rmtree(sweep.folder.root / "trials")
+    printed = wav2pix(services, "sweep", "best", name, "--storage", tmp_path / "runs", "--json").stdout
+    place = json.loads(printed)["best"][0]["checkpoint"]
+    assert place.startswith(f"s3://wav2pix/sweeps/{name}-") and place.endswith(
+        "/trials/0001/checkpoints/epoch-0002"
+    )
+    bucket, _, key = place.removeprefix("s3://").partition("/")
+    found = boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{key}/")["Contents"]
+    assert f"{key}/checkpoint/model.safetensors" in [each["Key"] for each in found]
+    export(services, sweep, tmp_path / "best", "--no-register")
+    assert (tmp_path / "best" / "model.safetensors").stat().st_size > 0
 
 
 def test_an_export_is_whole_while_the_server_is_dead_and_registered_when_it_is_back(

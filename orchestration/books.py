@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -32,7 +33,7 @@ from orchestration.tracking.sync import Courier, Synced, sync_sweep
 from orchestration.work import Work
 from wav2pix.files import write_atomically
 
-# What the driver grants the tracking store at the end, and when it is told to stop before that.
+# What the driver grants the tracking store at the end; and when it was told to stop, or the store is away.
 FLUSH_S = 60.0
 HURRIED_FLUSH_S = 15.0
 BEST = "best_objective"
@@ -88,7 +89,7 @@ class Books:
         if self._courier:
             self._courier.settle(number, outcome, reason)
 
-    def close(self, snapshot: Snapshot) -> tuple[str, ...]:
+    def close(self, snapshot: Snapshot, plots: Sequence[Path]) -> tuple[str, ...]:
         """Say what came of the sweep so far; what could not be told the store, for a person to read."""
         if self._opening and self._opening.exception():
             return ()
@@ -96,14 +97,17 @@ class Books:
             self._folder, self._artifacts, self._sweep_id, self._work.spec.goals, is_over=not snapshot.num_left
         )
         self._summarise(snapshot)
+        for plot in plots:
+            self._run.attach(plot, "plots")
         return (*problems, *self._close_runs(snapshot))
 
     def _close_runs(self, snapshot: Snapshot) -> list[str]:
         if not (self._opening and self._courier and self._sender):
             return []
-        wait_s = HURRIED_FLUSH_S if snapshot.num_left else FLUSH_S
-        left = self._courier.close(wait_s)
-        is_sent = self._run.close(wait_s)
+        is_hurried = snapshot.num_left or self._sender.away or self._courier.away
+        end = time.monotonic() + (HURRIED_FLUSH_S if is_hurried else FLUSH_S)
+        left = self._courier.close(end - time.monotonic())
+        is_sent = self._run.close(max(1.0, end - time.monotonic()))
         away = self._sender.away or self._courier.away
         if is_sent:
             try:

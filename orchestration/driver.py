@@ -244,7 +244,8 @@ class _Sweep:
                 sweep.run_trials(ledger, self.study.num_left, context, ray_at, stop, problem)
             finally:
                 ledger.finish()
-                problems = own.close(Snapshot(*self._standing(), time.time()))
+                snapshot = Snapshot(*self._standing(), time.time())
+                problems = own.close(snapshot, [] if snapshot.num_left else self.study.plot(scratch))
             return [*ledger.problems, *problems]
 
     def _standing(self) -> tuple[list[TrialRecord], int]:

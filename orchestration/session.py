@@ -19,6 +19,7 @@ from orchestration.checkpoints import Checkpoints, ranked
 from orchestration.checks import trial_config
 from orchestration.environment import this_environment
 from orchestration.records import Progress, Report
+from orchestration.report import PICTURES
 from orchestration.secrets import masked
 from orchestration.spec import AshaScheduler
 from orchestration.storage import Artifacts, ArtifactStore, DamagedArtifact, MissingArtifact
@@ -115,6 +116,8 @@ class TrialSession:
         for entry in json.loads((folder / "trial.json").read_text())["history"]:
             self._note(entry)
             self._log(entry)
+        # The process that made the checkpoint may have died before it came to this.
+        self._show(folder, self._progress.epochs)
         return folder / "checkpoint"
 
     def _take(self, epoch: Epoch, seconds: float) -> None:
@@ -125,17 +128,21 @@ class TrialSession:
         self._note(entry)
         kept = self._folder / "epoch"
         epoch.save(kept / "checkpoint")
-        Image.fromarray(epoch.pictures()).save(kept / "pictures.png")
+        Image.fromarray(epoch.pictures()).save(kept / PICTURES)
         (kept / "trial.json").write_text(
             json.dumps({"params": self._params, "code": self._work.code.label, "history": self._history})
         )
         self._checkpoints.keep(number, kept, self._ranking())
         self._log(entry)
-        if (number - 1) % self._work.spec.picture_interval == 0 or number == self._config.epochs:
-            self._run.picture(kept / "pictures.png", FACES, number)
+        self._show(kept, number)
         shutil.rmtree(kept)
         goals = [goal.metric for goal in self._work.spec.goals]
         self._say.info(epoch_line(number, self._config.epochs, metrics, goals, seconds))
+
+    def _show(self, kept: Path, epoch: int) -> None:
+        """Log the pictures of an epoch, if it is one of the few."""
+        if (epoch - 1) % self._work.spec.picture_interval == 0 or epoch == self._config.epochs:
+            self._run.picture(kept / PICTURES, FACES, epoch)
 
     def _ranking(self) -> list[int]:
         """Epochs by the objective, the best first."""

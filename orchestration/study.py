@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -86,6 +87,12 @@ class Study:
         """Close the database; the last one to do so leaves a single file."""
         self._storage.remove_session()
         self._storage.engine.dispose()
+
+    def plot(self, folder: Path) -> list[Path]:
+        """Draw what there is to see of it; see :func:`orchestration.plots.write_plots`."""
+        from orchestration.plots import write_plots  # noqa: PLC0415 - imports matplotlib
+
+        return write_plots(self._study, folder)
 
     @property
     def num_finished(self) -> int:

@@ -37,6 +37,6 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    for picture in ("face.png", "best.png"):
+    for picture in ("face.png", "best.png", "champion.png"):
         with Image.open(tmp_path / picture) as opened:
             assert opened.size == (3 * 64 + 4, 64)

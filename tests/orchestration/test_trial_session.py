@@ -126,6 +126,24 @@ def test_pictures_are_logged_at_a_few_epochs(tmp_path: Path, log: Log) -> None:
     assert pictures == [f"images/faces-{epoch}.png" for epoch in (1, 5, 6)]
 
 
+def test_the_picture_of_an_epoch_is_logged_though_its_process_died_before_that(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    store, shared = MemoryStore(), work(tmp_path, pictures_every=1)
+    session = TrialSession(shared, 7, {"batch_size": 8}, store, log.open())
+    session.step()
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(RunLog, "picture", die)
+        session.step()
+    reports = run(TrialSession(shared, 7, {"batch_size": 8}, store, log.open()))
+    assert reports[0].progress.epochs == 3, "the second epoch is kept and not trained again"
+    pictures = sorted(name for name in log.run.artifacts if name.startswith("images/"))
+    assert pictures == [f"images/faces-{epoch}.png" for epoch in range(1, 7)]
+
+
 def test_with_several_objectives_a_trial_counts_by_its_last_epoch(tmp_path: Path, log: Log) -> None:
     goals = [{"metric": "l1", "direction": "minimize"}, {"metric": "loss_l1", "direction": "maximize"}]
     two = work(tmp_path, StandInTrainer(), objective=None, objectives=goals)

@@ -126,9 +126,8 @@ class Browser:
                 if found := condition():
                     return found
             if time.monotonic() > deadline:
-                raise AssertionError(
-                    f"no {what} after {DEADLINE_S:g} s on {self.address}, which shows:\n{self.text}"
-                )
+                where = f"{self.address}, which shows:\n{self.text[:2000]}"
+                raise AssertionError(f"no {what} after {DEADLINE_S:g} s on {where}")
             time.sleep(0.1)
 
     def all(self, xpath: str) -> list[WebElement]:
@@ -138,7 +137,7 @@ class Browser:
 
     def find(self, xpath: str) -> WebElement:
         """The first that is to be seen."""
-        return self.wait(lambda: next((each for each in self.all(xpath) if each.is_displayed()), None), xpath)
+        return self.wait(lambda: [each for each in self.all(xpath) if each.is_displayed()], xpath)[0]
 
     def click(self, xpath: str) -> None:
         """Click the first that can be clicked, as soon as nothing lies over it."""

@@ -36,7 +36,6 @@ from wav2pix.files import write_atomically
 # What the driver grants the tracking store at the end; and when it was told to stop, or the store is away.
 FLUSH_S = 60.0
 HURRIED_FLUSH_S = 15.0
-BEST = "best_objective"
 UNSENT = "unsent"
 
 
@@ -188,7 +187,7 @@ def figures(records: Sequence[TrialRecord], spec: SweepSpec) -> dict[str, float]
         metrics["gpu_hours"] = results.gpu_seconds(records, spec.resources) / 3600
     best = results.best(records, spec.goals)
     if best:
-        metrics |= results.summary(best[0], spec.goals) | {BEST: best[0].progress.values[0]}
+        metrics |= results.summary(best[0], spec.goals)
     return metrics
 
 

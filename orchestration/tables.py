@@ -78,7 +78,8 @@ def ui_command(result: Result) -> str:
     """What opens MLflow on a sweep: its UI on the embedded store, or the address of the server."""
     uri = tracking_uri(result.spec.tracking.uri)
     if uri and not uri.startswith("sqlite"):
-        return uri
+        # Not its first page, which is about language models.
+        return f"{uri}/#/experiments"
     uri = uri or f"sqlite:///{Storage(result.spec.storage).database}"
     return f"{_program('mlflow')} ui --backend-store-uri {uri} --port 5000 --workers 1"
 

@@ -74,6 +74,7 @@ class Books:
 
         Raises:
             TrackingError: a new sweep cannot reach its tracking store.
+            StorageError: nor the bucket for its checkpoints.
         """
         if self._opening and self._opening.done():
             self._opening.result()
@@ -120,10 +121,11 @@ class Books:
         return problems
 
     def _open(self, target: Target) -> Tracker:
-        """A new sweep needs its store: a wrong address must not be found out at the end."""
+        """A new sweep needs its stores: a wrong address must not be found out at the end."""
         tracker = open_tracker(target)
         record = SweepRecord.load(self._folder)
         if not record.tracked:
+            self._store.list("trials")
             tracker.open(None)
             replace(record, tracked=True).save(self._folder)
         return tracker

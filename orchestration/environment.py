@@ -110,8 +110,11 @@ def installed_packages() -> tuple[str, ...]:
     """
     found: dict[str, str] = {}
     for package in metadata.distributions():
-        # Nothing of this is there of a package that was removed by half.
-        about = package.metadata
+        # Nothing of this is there of a package that was removed by half; which finder says so how differs.
+        try:
+            about = package.metadata
+        except FileNotFoundError:
+            continue
         name = about["Name"] if about and "Name" in about else None
         version = about["Version"] if about and "Version" in about else None
         if name and version:

@@ -61,7 +61,7 @@ class Artifact(_Entry):
 
 
 class Picture(_Entry):
-    """A picture that the store shows by step under the name ``key``."""
+    """A picture (PNG) that the store shows by step under the name ``key``."""
 
     type: Literal["picture"] = "picture"
     file: str

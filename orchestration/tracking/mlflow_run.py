@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import tempfile
 import uuid
 from collections.abc import Sequence
@@ -98,8 +99,8 @@ class MlflowRun:
         same = uuid.uuid5(uuid.NAMESPACE_URL, f"{self._run_id}/{entry.key}/{entry.step}")
         name = f"{entry.key}+step+{entry.step}+timestamp+{entry.time_ms}+{same}"
         with tempfile.TemporaryDirectory(prefix="wav2pix-") as temporary:
+            shutil.copyfile(folder / entry.file, Path(temporary) / f"{name}.png")
             with Image.open(folder / entry.file) as image:
-                image.save(Path(temporary) / f"{name}.png")
                 image.thumbnail((THUMBNAIL, THUMBNAIL))
                 image.save(Path(temporary) / f"{name}+compressed.webp")
             self._client.log_artifacts(self._run_id, temporary, "images")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,14 @@ def network_namespace(pid: int) -> str:
     """The identity of the process's network namespace; empty when the process has ended."""
     with suppress(OSError):
         return str(Path(f"/proc/{pid}/ns/net").readlink())
+    return ""
+
+
+def job_of(pid: int) -> str:
+    """The SLURM job whose control group the process is in; empty when it is in none."""
+    with suppress(OSError):
+        found = re.search(r"/job_(\d+)", Path(f"/proc/{pid}/cgroup").read_text())
+        return found[1] if found else ""
     return ""
 
 

@@ -137,7 +137,7 @@ def test_trials_survive_preemption_walltime_sigkill_and_a_cut_network(testbed: T
     # Beside the controller one reaches its walltime, the other is killed.
     late, killed = (job.id for job in on_leader)
     testbed.client("scontrol", "update", f"JobId={late}", "TimeLimit=1")
-    testbed.client("scancel", "--signal=KILL", "--full", killed)
+    testbed.kill(killed)
     # The third host's network is cut.
     testbed.cut(second)
     try:
@@ -199,7 +199,7 @@ def test_a_killed_controller_is_followed_by_the_next_submission(testbed: Testbed
     sweep.wait(lambda: list(sweep.states.values()).count("complete") >= 2, 150, "two finished trials")
     done = [trial for trial, state in sweep.states.items() if state == "complete"]
     before = runs_of(sweep)
-    testbed.client("scancel", "--signal=KILL", "--full", job)
+    testbed.kill(job)
     testbed.wait_until(job, "FAILED", "CANCELLED", timeout_s=30)
     assert sweep.submit().is_new
     sweep.wait_complete(200)

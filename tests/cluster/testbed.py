@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.cluster.configuration import Files, Settings
 from tests.cluster.machines import Daemon, Machine, usable_cgroups
 from tests.cluster.network import Host, Network
-from tests.cluster.processes import Process
+from tests.cluster.processes import Process, job_of
 from tests.cluster.view import closed_folder, view
 from tests.cluster.waiting import TestbedError, run, wait_for
 
@@ -219,6 +219,14 @@ class Testbed:
     def processes(self, host: str) -> list[Process]:
         """What runs on the host beside SLURM itself."""
         return self._machines[host].processes() if host in self._machines else []
+
+    def kill(self, job: str) -> None:
+        """SIGKILL all processes of a running job at once. `scancel --signal=KILL` would send SIGTERM before."""
+        found = [process.pid for process in self.processes(self.job(job).node) if job_of(process.pid) == job]
+        assert found, f"job {job} has no process"
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def run_on(self, host: str, command: Sequence[str | Path], *, timeout_s: float = 60) -> str:
         """What the command prints, run on the host as root, outside any job."""

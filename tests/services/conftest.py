@@ -10,7 +10,7 @@ import pytest
 
 from deploy.local import Services
 from tests.services.fixtures import services
-from tests.services.sweeps import Sweep
+from tests.services.running import Sweep
 
 __all__ = ["services"]
 

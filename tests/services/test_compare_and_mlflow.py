@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.local import Services
-from tests.services.sweeps import Sweep
+from tests.services.running import Sweep
 
 pytestmark = pytest.mark.slow
 

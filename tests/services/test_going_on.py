@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.local import Services
-from tests.services.sweeps import check_checkpoints
+from tests.services.running import Sweep, check_checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
@@ -55,15 +55,25 @@ def test_a_killed_worker_and_a_killed_driver_go_on_in_the_same_runs(services: Se
     assert {trial: run.info.run_id for trial, run in sweep.runs().items()} == before
 
 
-def test_a_sweep_that_cannot_reach_its_server_at_the_start_says_so_and_trains_nothing(
-    services: Services, make: Any
-) -> None:
+def fails_to_start(sweep: Sweep) -> str:
+    """What its driver says."""
+    driver = sweep.start()
+    assert driver.wait(120) == 1
+    assert not list(sweep.folder.root.glob("trials/*/checkpoints/*"))
+    return sweep.words().splitlines()[-1]
+
+
+def test_a_sweep_that_cannot_reach_its_server_at_the_start_says_so(services: Services, make: Any) -> None:
     services.mlflow.kill()
     try:
-        sweep = make("nowhere", 0.1, trials=1)
-        driver = sweep.start()
-        assert driver.wait(120) == 1
+        words = fails_to_start(make("nowhere", 1.0, trials=1))
     finally:
         services.mlflow.start()
-    assert "MLFLOW_TRACKING_URI" in sweep.words()
-    assert services.env["MLFLOW_TRACKING_URI"] in sweep.words()
+    assert "MLFLOW_TRACKING_URI" in words
+    assert services.env["MLFLOW_TRACKING_URI"] in words
+
+
+def test_a_sweep_whose_bucket_is_not_there_says_so(make: Any) -> None:
+    assert "no bucket 'nobody-made-it'" in fails_to_start(
+        make("bucketless", 1.0, trials=1, artifacts={"uri": "s3://nobody-made-it/sweeps"})
+    )

@@ -24,7 +24,7 @@ import pytest
 from deploy.local import Services
 from orchestration.driver import read_sweep
 from orchestration.folders import Storage
-from tests.services.sweeps import REPOSITORY, SPEC
+from tests.services.running import REPOSITORY, SPEC
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.local import Services
-from tests.services.sweeps import Sweep, check_checkpoints
+from tests.services.running import Sweep, check_checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

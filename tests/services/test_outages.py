@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.local import Services
-from tests.services.sweeps import check_checkpoints
+from tests.services.running import check_checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 

@@ -30,7 +30,7 @@ KEY = "trials/0007/checkpoints/epoch-{:04d}"
 def artifacts(services: Services, monkeypatch: pytest.MonkeyPatch) -> Artifacts:
     for name, value in services.env.items():
         monkeypatch.setenv(name, value)
-    return Artifacts(uri="s3://wav2pix/faults")
+    return Artifacts(uri="s3://wav2pix/faults", keep_newest=1)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.cluster.install import install, obstacle
-from tests.cluster.sweeps import Sweep, profile
+from tests.cluster.running import Sweep, profile
 from tests.cluster.testbed import Testbed
 from tests.cluster.waiting import wait_for
 from tests.orchestration.standin import StandInEpoch

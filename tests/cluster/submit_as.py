@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.cluster.sweeps import Sweep, profile
+from tests.cluster.running import Sweep, profile
 from tests.orchestration.standin import StandInTrainer
 
 

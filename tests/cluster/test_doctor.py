@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from slurm.report import Finding
-from tests.cluster.sweeps import PROFILE, REPOSITORY
+from tests.cluster.running import PROFILE, REPOSITORY
 from tests.cluster.testbed import Testbed
 
 

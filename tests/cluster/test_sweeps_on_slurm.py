@@ -20,7 +20,7 @@ from mlflow.tracking import MlflowClient
 
 from orchestration import submission
 from slurm.scratch import PREFIX
-from tests.cluster.sweeps import REPOSITORY, Sweep, profile
+from tests.cluster.running import REPOSITORY, Sweep, profile
 from tests.cluster.testbed import Testbed
 from tests.cluster.waiting import TestbedError, run, wait_for
 from tests.orchestration.standin import StandInTrainer

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, g
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from orchestration.secrets import without_secrets
 from orchestration.yaml_lines import Document, Where, read_yaml
 
 Model = TypeVar("Model")
@@ -62,7 +63,8 @@ def written(document: Document, mistakes: Iterable[Mistake]) -> str:
     """One line for each line of the file that something is wrong with, in the order of the file."""
     first: dict[int, str] = {}
     for where, message in mistakes:
-        first.setdefault(document.line(where), message)
+        # Values are shown, and somebody may have written a password into an address.
+        first.setdefault(document.line(where), without_secrets(message))
     return "\n".join(f"{document.path}:{line}: {message}" for line, message in sorted(first.items()))
 
 

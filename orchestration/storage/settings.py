@@ -84,6 +84,9 @@ def _checked(settings: dict[str, object], where: str) -> dict[str, object]:
     try:
         Artifacts.model_validate(settings)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        lines = [
+            f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors()
+        ]
         raise StorageError(f"{where}: {'; '.join(lines)}") from None
     return settings

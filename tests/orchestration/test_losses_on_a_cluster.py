@@ -72,9 +72,10 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.chdir(folder)
-        # Five times as quick to find a dead node as Ray is by default.
-        patch.setenv("RAY_health_check_period_ms", "600")
-        patch.setattr(losses.Nodes, "grace_s", losses.Nodes.grace_s / 5)
+        # Twice as quick to find a dead node as Ray is by default. Not more: on a busy machine it would take the
+        # node of this very process for dead, and end the process with it.
+        patch.setenv("RAY_health_check_period_ms", "1500")
+        patch.setattr(losses.Nodes, "grace_s", losses.Nodes.grace_s / 2)
         settings = {"num_cpus": 0, "include_dashboard": False, "temp_dir": short}
         cluster = Cluster(initialize_head=True, head_node_args=settings)
         yield cluster

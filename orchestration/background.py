@@ -55,8 +55,9 @@ class Background:
             try:
                 self._work(self._is_over)
                 self.away, wait_s = "", FIRST_WAIT_S
-            except (OrchestrationError, OSError) as error:
-                self.away = str(error)
+            except Exception as error:
+                # Whatever it was: a thread that is gone would leave the rest unsent, and nobody would hear why.
+                self.away = str(error) if isinstance(error, OrchestrationError) else repr(error)
                 self._pause(wait_s)
                 wait_s = min(2 * wait_s, LAST_WAIT_S)
 

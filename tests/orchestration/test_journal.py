@@ -99,6 +99,19 @@ def test_a_store_that_was_away_gets_everything_once_it_is_back(journal: Journal,
     assert sender.away == ""
 
 
+def test_an_error_that_nobody_thought_of_does_not_end_the_sending(journal: Journal, store: Store) -> None:
+    store.error = RuntimeError("a bug")
+    sender = Sender(journal, store.open)
+    log = RunLog(journal, sender)
+    log.log(1, {"l1": 0.5})
+    deadline = time.monotonic() + 10
+    while not store.calls and time.monotonic() < deadline:
+        time.sleep(0.01)
+    store.error = None
+    assert log.close(10)
+    assert store.metrics == [(1, {"l1": 0.5, "epoch": 1.0})]
+
+
 def test_what_is_unsent_goes_in_few_calls(journal: Journal, store: Store) -> None:
     log = RunLog(journal)
     for epoch in range(1, 2 * MAX_ENTRIES + 11):

@@ -30,7 +30,7 @@ PROFILE: dict[str, Any] = {
     "idle_timeout_s": 10,
     "drain_s": 30,
     # That of the testbed.
-    "kill_wait_s": 5,
+    "kill_wait_s": 10,
     "poll_s": 2,
     "head_wait_s": 60,
     # The trials' trainer is a module of the tests.

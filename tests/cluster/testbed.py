@@ -95,7 +95,7 @@ class Testbed:
         gpus: int = 2,
         cpus: int = 16,
         memory_mb: int = 16000,
-        kill_wait_s: int = 5,
+        kill_wait_s: int = 10,
         shared: Sequence[Path] = (),
         proctrack: str | None = None,
     ) -> Iterator[Testbed]:

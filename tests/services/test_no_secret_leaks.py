@@ -70,9 +70,10 @@ class Search:
                 continue
 
     def files(self, root: Path, kind: str, pattern: str = "*") -> None:
-        for path in root.rglob(pattern):
+        # Unlike rglob, walk goes on where a folder vanishes meanwhile.
+        for path in (Path(folder, name) for folder, _, names in os.walk(root) for name in names):
             try:
-                if path.is_file() and path.name != "variables.json":
+                if path.match(pattern) and path.is_file() and path.name != "variables.json":
                     self.look(path.read_bytes(), kind, str(path))
             except OSError:
                 continue

@@ -64,6 +64,9 @@ class ConcatenationDiscriminatorConfig(Settings):
     """The discriminator of the paper: the embedding is tiled and concatenated before one last convolution."""
 
     type: Literal["concatenation"] = "concatenation"
+    channels: tuple[int, ...] | None = Field(
+        None, min_length=2, description="each halves the size, down to 4x4; without them the paper's"
+    )
 
 
 class ProjectionDiscriminatorConfig(Settings):

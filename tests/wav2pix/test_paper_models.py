@@ -10,7 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wav2pix.config import make_config
+from wav2pix.errors import ConfigError
 from wav2pix.losses import r1_penalty
+from wav2pix.models import build_discriminator
 from wav2pix.models import layers as layers_module
 from wav2pix.models.heads import IdentityHead
 from wav2pix.models.layers import StridedConv1d, dropped_relu, keep_mask
@@ -35,6 +38,15 @@ def test_the_networks_have_as_many_parameters_as_the_papers(
     drawing = _millions(SeganEncoder(16000), TransposedGenerator(size, 128, dropout=0.5), head)
     assert drawing == pytest.approx(generator, abs=0.05)
     assert _millions(ConcatenationDiscriminator(size, 128)) == pytest.approx(discriminator, abs=0.05)
+
+
+def test_the_papers_discriminator_may_be_of_other_widths_but_not_of_too_few() -> None:
+    settings = {"discriminator.type": "concatenation", "discriminator.channels": [8, 16, 24, 32]}
+    judge = build_discriminator(make_config("small", settings))
+    scores, features = judge(torch.rand(2, 3, 64, 64), torch.rand(2, 128))
+    assert (scores.shape, features.shape) == ((2,), (2, 16, 32))
+    with pytest.raises(ConfigError, match=r"'discriminator.channels' has 3 widths; this image_size needs 4"):
+        build_discriminator(make_config("small", settings | {"discriminator.channels": [8, 16, 24]}))
 
 
 @pytest.mark.parametrize("samples", [4800, 11200, 16000, 24001, 64000])

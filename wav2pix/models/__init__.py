@@ -67,7 +67,9 @@ def build_discriminator(config: TrainConfig) -> nn.Module:
     """The discriminator: (faces, embedding) to (scores, features)."""
     settings = config.discriminator
     if isinstance(settings, ConcatenationDiscriminatorConfig):
-        return ConcatenationDiscriminator(config.image_size, config.embedding_size)
+        if settings.channels is not None:
+            _check_channels("discriminator.channels", settings.channels, num_stages(config.image_size))
+        return ConcatenationDiscriminator(config.image_size, config.embedding_size, settings.channels)
     return ProjectionDiscriminator(config.image_size, settings.channels, config.embedding_size)
 
 

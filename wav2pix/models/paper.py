@@ -101,13 +101,15 @@ class ConcatenationDiscriminator(nn.Module):
     Args:
         image_size: 64 or 128.
         embedding_size: length of the embedding.
+        channels: of each convolution, the first ``log2(image_size / 4)`` of them; None: the paper's.
     """
 
-    def __init__(self, image_size: int, embedding_size: int) -> None:
+    def __init__(self, image_size: int, embedding_size: int, channels: tuple[int, ...] | None = None) -> None:
         super().__init__()
-        channels = (3, *_FACE_CHANNELS[image_size])
-        self.layers = SpectralLayers(((above, below) for below, above in pairwise(channels)), kernel=4)
-        self.face_score = nn.Parameter(torch.empty(16, channels[-1]))
+        papers = _FACE_CHANNELS[image_size]
+        widths = (3, *(channels or papers)[: len(papers)])
+        self.layers = SpectralLayers(((above, below) for below, above in pairwise(widths)), kernel=4)
+        self.face_score = nn.Parameter(torch.empty(16, widths[-1]))
         self.speech_score = nn.Parameter(torch.empty(16, embedding_size))
         nn.init.normal_(self.face_score, 0.0, 0.02)
         nn.init.normal_(self.speech_score, 0.0, 0.02)

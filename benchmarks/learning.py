@@ -24,8 +24,8 @@ from wav2pix.checkpoint import load_model
 from wav2pix.cli import parse_settings
 from wav2pix.config import TrainConfig, make_config
 from wav2pix.data import Dataset, open_dataset
-from wav2pix.judge import get_judge
-from wav2pix.metrics import evaluate
+from wav2pix.evaluation.evaluate import evaluate
+from wav2pix.evaluation.judge import get_judge
 from wav2pix.pictures import save_picture
 from wav2pix.train import fit
 
@@ -93,7 +93,8 @@ def train(data: Dataset, config: TrainConfig, budget_s: float, out: Path) -> Run
     with tempfile.TemporaryDirectory() as folder:
         epoch.save(Path(folder) / "checkpoint")
         model = load_model(Path(folder) / "checkpoint")
-    measures = {split: evaluate(model, data, split, get_judge(data)).metrics for split in SPLITS}
+    judge = get_judge(data)
+    measures = {split: evaluate(model, data, split, judge, num_bootstrap=0).metrics() for split in SPLITS}
     tail = accuracies[-TAIL:]
     run = Run(len(accuracies), measures, max(tail) - min(tail))
     out.with_suffix(".json").write_text(json.dumps(asdict(run), indent=1))

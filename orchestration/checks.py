@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +12,10 @@ from typing import Any
 from orchestration import space
 from orchestration.spec import AnyParameter, Categorical, Integer, LogUniform, SweepSpec, Uniform
 from orchestration.yaml_lines import Where
-from wav2pix.config import TrainConfig, make_config, setting_paths, unknown_setting
+from wav2pix.config import EvaluationConfig, TrainConfig, make_config, setting_paths, unknown_setting
 from wav2pix.errors import ConfigError
+from wav2pix.evaluation.names import COSTLY, measure_names
 
-# What an epoch of the trainer reports; any other loss term may be named as loss_*.
-METRICS = ("identity_accuracy", "l1", "sharpness", "diversity", "kid", "identity_accuracy_shuffled")
 # These have a field of their own, so that a sweep says them once.
 OWN_FIELD = ("epochs", "preset")
 NUM_PROBES = 100
@@ -111,8 +112,8 @@ def _methods(spec: SweepSpec) -> Iterator[Problem]:
         return
     for index, goal in enumerate(spec.goals):
         where: Where = ("objectives", index, "metric") if spec.objectives else ("objective", "metric")
-        if goal.metric not in METRICS and not goal.metric.startswith("loss_"):
-            yield Problem(where, f"no metric '{goal.metric}'; there are {', '.join(METRICS)} and every loss_*")
+        if what := _unknown_metric(spec, goal.metric):
+            yield Problem(where, what)
     several = len(spec.goals) > 1
     if several and spec.scheduler.type != "none":
         yield Problem(("scheduler",), "stopping trials early needs one objective; write 'scheduler: none'")
@@ -128,6 +129,25 @@ def _methods(spec: SweepSpec) -> Iterator[Problem]:
                 yield Problem(
                     ("search", key), f"a grid needs finitely many values of '{key}'; give choices or a step"
                 )
+
+
+def _unknown_metric(spec: SweepSpec, name: str) -> str | None:
+    """What is wrong with the metric of an objective, if no epoch of these trials reports it."""
+    try:
+        evaluation = trial_config(spec, {}).evaluation
+    except ConfigError:  # which is told where that is checked
+        evaluation = EvaluationConfig()
+    known = measure_names(evaluation)
+    if name in known or name.startswith("loss_"):
+        return None
+    if name in COSTLY:
+        return f"'{name}' is not measured by itself; add 'evaluation.costly: [{name}]' to 'settings'"
+    base, _, length = name.rpartition("_")
+    if base in known and re.fullmatch(r"[\d.]+s", length):
+        return f"'{name}' is not measured by itself; add 'evaluation.lengths: [{length[:-1]}]' to 'settings'"
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(known)} and every loss_*"
+    return f"no metric '{name}'; {hint}"
 
 
 def _values(spec: SweepSpec) -> Iterator[Problem]:

@@ -33,7 +33,9 @@ from orchestration.sqlite import make_whole, set_journal
 from orchestration.storage import artifacts_of
 from orchestration.tracking.sync import Synced
 from orchestration.work import Context, Trainer, Wav2PixTrainer, Work
+from wav2pix.config import make_config
 from wav2pix.data import open_dataset
+from wav2pix.speakers import learned_identities
 
 if TYPE_CHECKING:
     from orchestration.study import Study
@@ -106,10 +108,13 @@ def make_plan(spec: SweepSpec) -> Plan:
 
     Raises:
         DataError: the data set is not there or not usable.
+        ConfigError: a speaker to be held out is none of the data set.
         StorageError: the environment or the defaults file say of artifacts what cannot be.
         SweepError: the sweep's folder holds a sweep of other settings.
     """
     data = open_dataset(spec.data)
+    held_out = {key: value for key, value in spec.settings.items() if key == "hold_out_identities"}
+    learned_identities(make_config(spec.preset, held_out), data)
     # From now on the same in every process, whatever its environment says.
     spec = spec.model_copy(update={"artifacts": artifacts_of(spec.artifacts)})
     folder = Storage(spec.storage).sweep(spec.name)

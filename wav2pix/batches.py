@@ -14,6 +14,7 @@ from wav2pix.config import TrainConfig
 from wav2pix.data import Dataset
 from wav2pix.errors import DataError
 from wav2pix.models import SAMPLE_RATE_HZ, window_samples
+from wav2pix.speakers import class_of_identity, learned_identities
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Batch:
         speech: (B, T) int16.
         faces: (B, 3, S, S) float32 in [-1, 1].
         wrong_faces: (B, 3, S, S) likewise, each of another identity than its row.
-        identities: (B,) int64.
+        identities: (B,) int64, classes of the model: places in :func:`~wav2pix.speakers.learned_identities`.
     """
 
     speech: Tensor
@@ -36,8 +37,11 @@ class Batch:
 class PairLoader:
     """The training pairs, shuffled anew each epoch; an incomplete last batch is left out.
 
+    No pair of a speaker that is held out is among them, nor does one serve as a wrong face.
+
     Raises:
         DataError: the data set does not suit the configuration.
+        ConfigError: as :func:`~wav2pix.speakers.learned_identities`.
     """
 
     def __init__(self, config: TrainConfig, data: Dataset, device: torch.device) -> None:
@@ -45,7 +49,9 @@ class PairLoader:
         self._config = config
         self._data = data
         self._device = device
-        self._rows = data.indices("train")
+        self._class_of = class_of_identity(learned_identities(config, data), data)
+        rows = data.indices("train")
+        self._rows = rows[self._class_of[data.identity[rows]] >= 0]
         self._window = window_samples(config)
         self._swap = config.augment.speech_swap if config.augment else 0.0
         of = data.identity[self._rows]
@@ -84,7 +90,7 @@ class PairLoader:
             speech=torch.from_numpy(np.stack(windows)).to(self._device),
             faces=faces_to_tensor(data.faces[data.face[rows]]).to(self._device),
             wrong_faces=faces_to_tensor(data.faces[data.face[wrong]]).to(self._device),
-            identities=torch.from_numpy(data.identity[rows]).to(self._device),
+            identities=torch.from_numpy(self._class_of[data.identity[rows]]).to(self._device),
         )
 
     def _draw(

@@ -6,13 +6,13 @@ Functions parse, call and print. torch is imported when a command runs, so that 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 import yaml
 from rich.console import Console
-from rich.table import Table
 
 from wav2pix.config import make_config
 from wav2pix.data.cli import app as data_app
@@ -20,6 +20,7 @@ from wav2pix.errors import ConfigError
 from wav2pix.model_sources import model_folder
 
 if TYPE_CHECKING:
+    from wav2pix.evaluation_report.result import Result
     from wav2pix.train import Epoch
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Faces from voices.")
@@ -43,10 +44,16 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")
     ] = None,
+    hold_out_identities: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME", help="Speakers not to learn, to be measured as unseen ones later."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
 ) -> None:
     """Train a model; Ctrl-C stops it, the same command with --resume goes on."""
     chosen = parse_settings(settings or [])
+    if hold_out_identities is not None:
+        chosen["hold_out_identities"] = [name.strip() for name in hold_out_identities.split(",")]
     config = make_config(preset, chosen if epochs is None else chosen | {"epochs": epochs})
     from wav2pix.data import open_dataset
     from wav2pix.run import RunFolder, train_in_folder
@@ -70,29 +77,53 @@ def evaluate(
     split: Annotated[
         Literal["train", "validation", "test", "all"], typer.Option(help="Which recordings to use.")
     ] = "test",
+    hold_out_identities: Annotated[
+        bool, typer.Option("--hold-out-identities", help="Measure speakers that the model never saw as well.")
+    ] = False,
+    lengths: Annotated[
+        str, typer.Option(metavar="S,S,...", help="Seconds of speech to measure at; '' for the model's own.")
+    ] = "0.3,0.7,1,4",
+    embedder: Annotated[
+        Path | None, typer.Option(metavar="ONNX", help="A face embedder, in place of the data set's own.")
+    ] = None,
+    landmarks: Annotated[
+        Path | None, typer.Option(metavar="ONNX", help="A model of 68 landmarks, to look for faces with.")
+    ] = None,
+    max_pairs: Annotated[int | None, typer.Option(min=8, help="At most so many pairs.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write report.html there, with faces and charts.")
+    ] = None,
     as_json: JsonOption = False,
+    as_latex: Annotated[bool, typer.Option("--latex", help="Print a table for a paper.")] = False,
 ) -> None:
-    """Measure a model on held-out recordings."""
+    """Measure a model on held-out recordings; with intervals, 95 % by bootstrap over recordings."""
+    if as_json and as_latex:
+        raise ConfigError("latex", "--json or --latex: choose one")
+    seconds = parse_lengths(lengths)
     from wav2pix.checkpoint import load_model
     from wav2pix.data import open_dataset
-    from wav2pix.judge import get_judge
-    from wav2pix.metrics import evaluate as measure
+    from wav2pix.evaluation_report.measuring import measure
+    from wav2pix.evaluation_report.page import check_report_folder, write_report
 
+    if report:
+        check_report_folder(report)
     opened = open_dataset(data)
     with model_folder(model) as folder:
         loaded = load_model(folder)
-    result = measure(loaded, opened, split, get_judge(opened))
-    if as_json:
-        about = {"num_pairs": result.num_pairs, "unknown_identities": result.unknown_identities}
-        typer.echo(json.dumps(result.metrics | about, indent=1))
-        return
-    table = Table("measure", "value", title=f"{model} on {result.num_pairs} pairs ({split}) of {data}")
-    for name, value in result.metrics.items():
-        table.add_row(name, f"{value:.4f}")
-    console = Console()
-    console.print(table)
-    if result.unknown_identities:
-        console.print(f"Left out, unknown to the model: {', '.join(result.unknown_identities)}")
+    result = measure(
+        model,
+        loaded,
+        opened,
+        split,
+        unseen=hold_out_identities,
+        embedder=embedder,
+        landmarks=landmarks,
+        lengths=seconds,
+        max_pairs=max_pairs,
+    )
+    _print_result(result, as_json=as_json, as_latex=as_latex)
+    if report:
+        typer.echo(f"Report: {write_report(report, result, loaded, opened)}", err=as_json or as_latex)
 
 
 @app.command()
@@ -141,6 +172,37 @@ def parse_settings(items: list[str]) -> dict[str, Any]:
             raise ConfigError(item, f"--set {item}: write KEY=VALUE")
         settings[key] = _parse_value(key, value)
     return settings
+
+
+def _print_result(result: Result, *, as_json: bool, as_latex: bool) -> None:
+    from wav2pix.evaluation_report.latex import latex_table
+    from wav2pix.evaluation_report.result import as_tree
+    from wav2pix.evaluation_report.terminal import print_tables
+
+    if as_json:
+        typer.echo(json.dumps(as_tree(result), indent=1))
+    elif as_latex:
+        typer.echo(latex_table(result))
+    else:
+        print_tables(result, Console())
+
+
+def parse_lengths(text: str) -> tuple[float, ...]:
+    """Seconds of speech, ascending, from numbers with commas between them.
+
+    Raises:
+        ConfigError: one is no positive number.
+    """
+    lengths = set()
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            length_s = float(item)
+        except ValueError:
+            length_s = math.nan
+        if not 0 < length_s < math.inf:
+            raise ConfigError("lengths", f"--lengths {text}: '{item}' is no number of seconds")
+        lengths.add(length_s)
+    return tuple(sorted(lengths))
 
 
 def _parse_value(key: str, text: str) -> Any:

@@ -16,7 +16,7 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from wav2pix.errors import ConfigError
 
@@ -141,6 +141,8 @@ class EvaluationConfig(Settings):
 
     every: int = Field(1, ge=1, description="epochs between evaluations; the last is always evaluated")
     max_pairs: int = Field(1024, ge=8, description="pairs of the held-out split that are looked at")
+    lengths: tuple[Annotated[float, Field(ge=0.3, le=4)], ...] = Field((), description="more seconds of speech")
+    costly: tuple[Literal["detection_rate", "fid"], ...] = Field((), description="measures that take longer")
 
 
 EncoderConfig = Annotated[SeganEncoderConfig | PooledEncoderConfig, Field(discriminator="type")]
@@ -148,6 +150,8 @@ GeneratorConfig = Annotated[TransposedGeneratorConfig | UpsamplingGeneratorConfi
 DiscriminatorConfig = Annotated[
     ConcatenationDiscriminatorConfig | ProjectionDiscriminatorConfig, Field(discriminator="type")
 ]
+# The same names are the same run, in whatever order they were typed.
+Names = Annotated[tuple[str, ...], AfterValidator(lambda names: tuple(sorted(set(names))))]
 
 
 class TrainConfig(Settings):
@@ -162,6 +166,7 @@ class TrainConfig(Settings):
     speech_quantisation: Literal["none", "one_bit"] = "none"
     speech_preemphasis: float = Field(0.95, ge=0, lt=1)
     embedding_size: int = Field(128, ge=1)
+    hold_out_identities: Names = Field((), description="speakers that are not learned")
     encoder: EncoderConfig = PooledEncoderConfig()
     generator: GeneratorConfig = UpsamplingGeneratorConfig()
     discriminator: DiscriminatorConfig = ProjectionDiscriminatorConfig()

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from wav2pix.audio import load_speech
 from wav2pix.batches import tensor_to_faces
+from wav2pix.drawing import draw_faces
 from wav2pix.errors import AudioError, Wav2PixError
-from wav2pix.metrics import draw_faces
 from wav2pix.models import SAMPLE_RATE_HZ, Wav2Pix
 from wav2pix.pictures import Faces, grid, save_picture
 from wav2pix.speech import to_samples

@@ -11,8 +11,8 @@ from PIL import Image
 
 from wav2pix.batches import centre_windows, tensor_to_faces
 from wav2pix.data import Dataset, Split
+from wav2pix.drawing import draw_faces
 from wav2pix.files import write_atomically
-from wav2pix.metrics import draw_faces
 from wav2pix.models import Wav2Pix
 
 Faces = npt.NDArray[np.uint8]

@@ -23,11 +23,13 @@ from wav2pix.batches import Batch, PairLoader
 from wav2pix.config import TrainConfig
 from wav2pix.data import Dataset
 from wav2pix.errors import TrainingDiverged
-from wav2pix.judge import Judge, get_judge
-from wav2pix.metrics import evaluate
+from wav2pix.evaluation.epoch import measure_epoch
+from wav2pix.evaluation.evaluate import check_lengths
+from wav2pix.evaluation.judge import Judge, get_judge
 from wav2pix.models import Wav2Pix, build_discriminator
 from wav2pix.pictures import comparison_grid
 from wav2pix.runtime import Runtime
+from wav2pix.speakers import learned_identities
 
 COLLAPSED_STD = 1e-4
 # One that overflows ends no run: Adam divides by it.
@@ -199,8 +201,8 @@ class Epoch:
     Attributes:
         number: epochs finished so far, from 1.
         metrics: means of every loss term, score and gradient's norm over the epoch's steps, learning rates,
-            speed, and, when this epoch was evaluated, the measures of :func:`wav2pix.metrics.evaluate` on the
-            validation split.
+            speed, and, when this epoch was evaluated, the measures of the validation split that
+            :func:`wav2pix.evaluation.measure_names` lists.
     """
 
     number: int
@@ -230,12 +232,14 @@ def fit(config: TrainConfig, data: Dataset, resume: Path | None = None) -> Itera
 
     Raises:
         DataError: the data do not suit the configuration.
+        ConfigError: the model cannot be measured at a length of speech that the configuration names.
         CheckpointError: ``resume`` is of another configuration or damaged.
         TrainingDiverged: a loss is not finite or the generator draws one picture for all speech.
     """
     runtime = Runtime.of(config.runtime)
     loader = PairLoader(config, data, runtime.device)
-    state = new_state(config, data.identities, runtime)
+    check_lengths(config, data)
+    state = new_state(config, learned_identities(config, data), runtime)
     if resume is not None:
         checkpoint.restore(resume, state)
     judge = get_judge(data)
@@ -284,11 +288,11 @@ def _check_finite(sums: dict[str, Tensor], epoch: int) -> None:
 
 
 def _evaluate(state: State, data: Dataset, judge: Judge) -> dict[str, float]:
-    report = evaluate(state.inference_model, data, "validation", judge, state.model.config.evaluation.max_pairs)
-    if report.spread < COLLAPSED_STD:
+    metrics, spread = measure_epoch(state.inference_model, data, judge)
+    if spread < COLLAPSED_STD:
         raise TrainingDiverged(
             state.epoch,
             "generator",
-            f"draws one picture whatever the speech (standard deviation {report.spread:.1e})",
+            f"draws one picture whatever the speech (standard deviation {spread:.1e})",
         )
-    return report.metrics
+    return metrics

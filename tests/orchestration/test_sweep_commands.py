@@ -52,7 +52,7 @@ def test_help_is_quick_and_names_every_command() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    heavy = "{'torch', 'ray', 'mlflow', 'optuna'}"
+    heavy = "{'torch', 'ray', 'mlflow', 'optuna', 'cv2', 'av', 'torchmetrics'}"
     code = f"import sys; import orchestration.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
@@ -77,6 +77,14 @@ def test_a_data_set_that_is_not_there_is_one_line(file: Path, tmp_path: Path, ti
     assert answer.returncode == 1
     assert "nowhere" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_a_speaker_to_hold_out_that_is_not_there_is_named_before_anything_starts(file: Path) -> None:
+    file.write_text(file.read_text().replace("search:", "settings: {hold_out_identities: [speaker7]}\nsearch:"))
+    answer = wav2pix("sweep", "run", str(file), "--dry-run")
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("hold_out_identities: no speaker 'speaker7' in ")
+    assert "did you mean 'speaker0" in answer.stderr
 
 
 def test_a_good_file_is_valid(file: Path) -> None:

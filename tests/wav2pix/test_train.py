@@ -16,8 +16,8 @@ from wav2pix.batches import PairLoader
 from wav2pix.checkpoint import export_model, load_model
 from wav2pix.config import TrainConfig, make_config
 from wav2pix.data import Dataset, open_dataset
+from wav2pix.drawing import draw_faces
 from wav2pix.errors import CheckpointError, DataError, TrainingDiverged
-from wav2pix.metrics import draw_faces
 from wav2pix.models import Wav2Pix
 from wav2pix.runtime import Runtime
 from wav2pix.train import State, discriminator_step, fit, generator_step, new_state, train_step

@@ -11,8 +11,6 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -23,7 +21,8 @@ from wav2pix.augment import diff_augment
 from wav2pix.batches import faces_to_tensor
 from wav2pix.config import AugmentConfig
 from wav2pix.data import Dataset
-from wav2pix.errors import DataError
+from wav2pix.evaluation.interfaces import Scorer
+from wav2pix.evaluation.training_faces import faces_by_identity
 
 VERSION = 1
 NUM_STEPS = 300
@@ -32,7 +31,10 @@ SIZE = 64
 
 
 class Judge(nn.Module):
-    """Four strided convolutions on 64 px faces, mean over places, one linear layer."""
+    """Four strided convolutions on 64 px faces, mean over places, one linear layer.
+
+    An :class:`~wav2pix.evaluation.interfaces.Embedder`: its features are those before the linear layer.
+    """
 
     def __init__(self, num_identities: int) -> None:
         super().__init__()
@@ -47,29 +49,52 @@ class Judge(nn.Module):
         self.convolutions = nn.Sequential(*layers)
         self.linear = nn.Linear(widths[-1], num_identities)
 
+    @property
+    def name(self) -> str:
+        """What the features are, for people."""
+        return f"the data set's own judge of faces, {self.linear.in_features} features"
+
     def forward(self, faces: Tensor) -> Tensor:
         """(B, 3, S, S) faces in [-1, 1] to (B, identities) logits."""
-        logits: Tensor = self.linear(self._embed(faces))
+        logits: Tensor = self.linear(self.convolutions(_even(faces)).mean(dim=(2, 3)))
         return logits
 
-    def _embed(self, faces: Tensor) -> Tensor:
-        # Normalised by picture and colour: a recording's light and background must not name the speaker.
-        evened = F.instance_norm(F.adaptive_avg_pool2d(faces, SIZE))
-        features: Tensor = self.convolutions(evened).mean(dim=(2, 3))
-        return features
+    @torch.no_grad()
+    def embed(self, faces: Tensor) -> Tensor:
+        """(N, 3, S, S) faces in [-1, 1] to (N, C) features, in eval mode."""
+        return torch.cat([self.maps(batch)[-1].mean(dim=(2, 3)) for batch in faces.split(256)])
 
     @torch.no_grad()
-    def look(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, S, S) faces to (N,) identities and the (N, C) features behind them."""
+    def maps(self, faces: Tensor) -> list[Tensor]:
+        """(N, 3, S, S) faces in [-1, 1] to the maps (N, C, H, W) after each convolution, in eval mode."""
         self.eval()
-        features = torch.cat([self._embed(batch) for batch in faces.split(256)])
-        return self.linear(features).argmax(dim=1), features
+        maps = [_even(faces)]
+        kept = []
+        for layer in self.convolutions:
+            maps.append(layer(maps[-1]))
+            if isinstance(layer, nn.LeakyReLU):
+                kept.append(maps[-1])
+        return kept
+
+    def scorer(self, data: Dataset) -> Scorer:
+        """The logits of features; the identities are those of the data set that the judge was trained on."""
+        assert self.linear.out_features == len(data.identities)
+
+        def scores(features: Tensor) -> Tensor:
+            with torch.no_grad():
+                logits: Tensor = self.linear(features)
+            return logits
+
+        return scores
 
 
 def get_judge(data: Dataset) -> Judge:
     """The judge of a data set: from the cache, or trained now (some seconds) and kept there.
 
     Leaves torch's random state as it was: a run must not depend on who trained the judge.
+
+    Raises:
+        DataError: the data set has no training faces.
     """
     path = _cache_folder() / f"judge-{VERSION}-{data.content_hash}.safetensors"
     with torch.random.fork_rng(devices=[]):
@@ -83,17 +108,13 @@ def get_judge(data: Dataset) -> Judge:
     return judge.eval()
 
 
-def faces_by_identity(data: Dataset) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The distinct training faces: their rows in ``data.faces`` and the identity of each."""
-    rows = data.indices("train")
-    faces, first = np.unique(data.face[rows], return_index=True)
-    return faces, data.identity[rows][first]
+def _even(faces: Tensor) -> Tensor:
+    """Normalised by picture and colour: a recording's light and background must not name the speaker."""
+    return F.instance_norm(F.adaptive_avg_pool2d(faces, SIZE))
 
 
 def _train(judge: Judge, data: Dataset) -> None:
     rows, identities = faces_by_identity(data)
-    if len(rows) == 0:
-        raise DataError(f"{data.root}: no training faces to learn the identities from")
     augment = AugmentConfig(cutout=0.25, translation=0.125, colour=1.0)
     faces = F.adaptive_avg_pool2d(faces_to_tensor(data.faces[rows]), SIZE)
     labels = torch.from_numpy(identities)

@@ -1,4 +1,4 @@
-"""``wav2pix data``: import, synth, check, info."""
+"""``wav2pix data``: build, import, synth, check, info."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from wav2pix.data.build_cli import build_command
 from wav2pix.data.check import find_leaks, is_unchanged, summarise
 from wav2pix.data.format import Dataset, open_dataset
 from wav2pix.data.importer import import_folder
@@ -21,6 +22,7 @@ from wav2pix.data.pairs import SPLITS
 from wav2pix.data.synth import SynthArguments, synthesise
 
 app = typer.Typer(help="Prepare and check data sets.", no_args_is_help=True)
+app.command("build")(build_command)
 
 _MAX_LEAKS = 20
 
@@ -94,12 +96,30 @@ def synth(
         bool, typer.Option("--exist-ok", help="Do nothing if the same data set is there already.")
     ] = False,
     overwrite: Overwrite = False,
+    videos: Annotated[
+        bool,
+        typer.Option("--videos", help="Make videos of them instead, and the list for 'wav2pix data build'."),
+    ] = False,
 ) -> None:
     """Make a data set of synthetic speakers: the same arguments make the same bytes on any machine."""
+    if videos:
+        _synth_videos(out, identities, recordings, seconds, seed, overwrite=overwrite, exist_ok=exist_ok)
+        return
     arguments = SynthArguments(identities, recordings, seconds, seed, int(image_size))
     with _progress("Synthesising") as (progress, _):
         data = synthesise(out, arguments, overwrite=overwrite, exist_ok=exist_ok, progress=progress)
     _echo_counts(data)
+
+
+def _synth_videos(
+    out: Path, identities: int, recordings: int, seconds: int, seed: int, *, overwrite: bool, exist_ok: bool
+) -> None:
+    from wav2pix.data.synth_videos import VideoArguments, synthesise_videos
+
+    arguments = VideoArguments(identities, recordings, seconds, seed)
+    with _progress("Filming") as (progress, _):
+        listing = synthesise_videos(out, arguments, overwrite=overwrite, exist_ok=exist_ok, progress=progress)
+    typer.echo(f"{listing}: {identities * recordings} videos of {identities} speakers, {seconds} s each")
 
 
 @app.command()
@@ -150,7 +170,9 @@ def info(
         f"a pair: {summary['window_s']:g} s of speech at {summary['sample_rate_hz']} Hz, "
         f"a face of {summary['image_size']} px"
     )
-    typer.echo(f"source  {json.dumps(summary['source'])}")
+    # The list of all videos is for --json.
+    brief = {key: len(value) if isinstance(value, list) else value for key, value in summary["source"].items()}
+    typer.echo(f"source  {json.dumps(brief)}")
     typer.echo(f"content {summary['content_hash']}")
 
 

@@ -10,6 +10,7 @@ from wav2pix.errors import DataError
 from wav2pix.files import new_folder
 
 FILES = ("speech.npy", "faces.npy", "pairs.csv", "dataset.json")
+REPORT = "report.html"  # beside them where a data set was made from videos
 
 
 def check_target(root: Path, *, overwrite: bool = False) -> None:
@@ -24,7 +25,7 @@ def check_target(root: Path, *, overwrite: bool = False) -> None:
         if any(root.iterdir()):
             if not (root / "dataset.json").is_file():
                 raise DataError(f"{root}: exists and is no data set, so it is left alone: choose another --out")
-            if strange := sorted({path.name for path in root.iterdir()} - set(FILES)):
+            if strange := sorted({path.name for path in root.iterdir()} - {*FILES, REPORT}):
                 raise DataError(
                     f"{root}: holds '{strange[0]}' besides a data set, so it is left alone: use another --out"
                 )

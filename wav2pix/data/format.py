@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from wav2pix.data.folder import FILES, replace_folder
 from wav2pix.data.pairs import SPLITS, Pairs, Split, damaged, read_pairs, write_pairs
+from wav2pix.data.rows import write_rows
 from wav2pix.errors import DataError
 
 FORMAT_VERSION = 1
@@ -80,30 +81,51 @@ class Dataset:
 def write_dataset(
     root: Path,
     *,
-    speech: npt.NDArray[np.int16],
-    faces: npt.NDArray[np.uint8],
+    speech: npt.NDArray[np.int16] | Iterable[npt.NDArray[np.int16]],
+    faces: npt.NDArray[np.uint8] | Iterable[npt.NDArray[np.uint8]],
     pairs: Pairs,
     sample_rate_hz: int,
     source: Mapping[str, Any],
     overwrite: bool = False,
+    finish: Callable[[Path], None] = lambda _: None,
 ) -> Dataset:
     """Write a data set so that it is there completely or not at all, and open it.
 
     Args:
         root: the folder to make.
-        speech: (N, T) int16.
-        faces: (F, S, S, 3) uint8 RGB.
+        speech: (N, T) int16, or blocks of its rows, which are then never in memory together.
+        faces: (F, S, S, 3) uint8 RGB, or blocks of its rows.
         pairs: N rows.
         sample_rate_hz: of the speech.
         source: where the data came from; anything that JSON can hold.
         overwrite: replace a data set that is there already. Anything else is never replaced.
+        finish: adds to the folder of the data set before it is put in its place.
 
     Raises:
         DataError: the folder exists, or cannot be written, or the parts do not fit together.
     """
-    _check_parts(speech, faces, pairs)
+    if len(pairs) == 0:
+        raise DataError("there is not a single pair of speech and face: no data set was written")
+
+    def fill(folder: Path) -> None:
+        windows = write_rows(folder / "speech.npy", speech, np.dtype("<i2"))
+        pictures = write_rows(folder / "faces.npy", faces, np.dtype("u1"))
+        _check_parts(windows, pictures, pairs)
+        write_pairs(folder / "pairs.csv", pairs)
+        description = _describe(windows, pictures, pairs, sample_rate_hz) | {"source": dict(source)}
+        text = json.dumps(description, indent=2, ensure_ascii=False)
+        (folder / "dataset.json").write_text(text + "\n", encoding="utf-8")
+        finish(folder)
+
+    replace_folder(root, fill, overwrite=overwrite)
+    return open_dataset(root)
+
+
+def _describe(
+    speech: npt.NDArray[np.int16], faces: npt.NDArray[np.uint8], pairs: Pairs, sample_rate_hz: int
+) -> dict[str, Any]:
     identities = sorted(set(pairs.identity.tolist()))
-    description = {
+    return {
         "version": FORMAT_VERSION,
         "sample_rate_hz": sample_rate_hz,
         "samples": speech.shape[1],
@@ -117,18 +139,7 @@ def write_dataset(
             "splits": {split: int(np.count_nonzero(pairs.split == split)) for split in SPLITS},
         },
         "content_hash": _content_hash(speech, faces, pairs, sample_rate_hz),
-        "source": dict(source),
     }
-
-    def fill(folder: Path) -> None:
-        np.save(folder / "speech.npy", np.ascontiguousarray(speech, dtype="<i2"), allow_pickle=False)
-        np.save(folder / "faces.npy", np.ascontiguousarray(faces), allow_pickle=False)
-        write_pairs(folder / "pairs.csv", pairs)
-        text = json.dumps(description, indent=2, ensure_ascii=False)
-        (folder / "dataset.json").write_text(text + "\n", encoding="utf-8")
-
-    replace_folder(root, fill, overwrite=overwrite)
-    return open_dataset(root)
 
 
 def open_dataset(root: Path) -> Dataset:
@@ -211,12 +222,10 @@ def _content_hash(
 
 
 def _check_parts(speech: npt.NDArray[np.int16], faces: npt.NDArray[np.uint8], pairs: Pairs) -> None:
-    """Bugs of our own are assertions; what a user's data can cause is an error."""
+    """Bugs of our own are assertions."""
     assert speech.dtype == np.int16 and speech.ndim == 2
     assert faces.dtype == np.uint8 and faces.ndim == 4 and faces.shape[1:] == (faces.shape[1],) * 2 + (3,)
     assert len(speech) == len(pairs)
-    if len(pairs) == 0:
-        raise DataError("there is not a single pair of speech and face: no data set was written")
     assert pairs.face.min() >= 0 and pairs.face.max() < len(faces)
     unknown = set(pairs.split.tolist()) - set(SPLITS)
     assert not unknown, unknown

@@ -233,7 +233,7 @@ def _check_parts(speech: npt.NDArray[np.int16], faces: npt.NDArray[np.uint8], pa
 
 def _read_description(root: Path) -> dict[str, Any]:
     if not root.is_dir():
-        raise DataError(f"{root}: no data set here; 'wav2pix data import' or 'wav2pix data synth' makes one")
+        raise DataError(f"{root}: no data set here; 'wav2pix data build', 'import' or 'synth' makes one")
     missing = [name for name in FILES if not (root / name).is_file()]
     if len(missing) == len(FILES):
         raise DataError(

@@ -18,12 +18,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from orchestration.checks import METRICS
 from orchestration.folders import SweepFolder
 from orchestration.identity import claim
 from orchestration.records import Progress, TrialRecord
 from orchestration.snapshot import Snapshot
 from orchestration.spec import SweepSpec
+from wav2pix.config import EvaluationConfig
+from wav2pix.evaluation import measure_names
 
 NAME = "many"
 DEADLINE_S = 120.0
@@ -64,7 +65,8 @@ def make_sweep(storage: Path, num_trials: int) -> None:
 
 
 def _trial(number: int, dice: random.Random) -> TrialRecord:
-    metrics = {name: dice.random() for name in (*METRICS, *(f"loss_{index}" for index in range(12)))}
+    losses = (f"loss_{index}" for index in range(12))
+    metrics = {name: dice.random() for name in (*measure_names(EvaluationConfig()), *losses)}
     params = {
         "optimizer.lr_generator": 10 ** dice.uniform(-5, -2),
         "optimizer.lr_discriminator": 10 ** dice.uniform(-5, -2),

@@ -132,12 +132,13 @@ class TrialSession:
         (kept / "trial.json").write_text(
             json.dumps({"params": self._params, "code": self._work.code.label, "history": self._history})
         )
+        # Before it is kept: an epoch that is told twice misleads nobody, one that is missing does.
+        goals = [goal.metric for goal in self._work.spec.goals]
+        self._say.info(epoch_line(number, self._config.epochs, metrics, goals, seconds))
         self._checkpoints.keep(number, kept, self._ranking())
         self._log(entry)
         self._show(kept, number)
         shutil.rmtree(kept)
-        goals = [goal.metric for goal in self._work.spec.goals]
-        self._say.info(epoch_line(number, self._config.epochs, metrics, goals, seconds))
 
     def _show(self, kept: Path, epoch: int) -> None:
         """Log the pictures of an epoch, if it is one of the few."""

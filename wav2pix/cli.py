@@ -96,7 +96,7 @@ def evaluate(
     as_json: JsonOption = False,
     as_latex: Annotated[bool, typer.Option("--latex", help="Print a table for a paper.")] = False,
 ) -> None:
-    """Measure a model on held-out recordings; with intervals, 95 % by bootstrap over recordings."""
+    """Measure a model on held-out recordings; with 95 % intervals over recordings."""
     if as_json and as_latex:
         raise ConfigError("latex", "--json or --latex: choose one")
     seconds = parse_lengths(lengths)

@@ -170,9 +170,9 @@ def test_trials_survive_preemption_walltime_sigkill_and_a_cut_network(testbed: T
     for trial in range(6):
         epochs = epochs_in(sweep.log(trial))
         starts = sweep.log(trial).count("on host")
-        # Of the epoch in which its node went, the log may tell twice or not at all.
-        assert len(epochs) - len(set(epochs)) <= starts - 1, sweep.log(trial)
-        assert len(set(range(1, 81)) - set(epochs)) <= starts - 1, sweep.log(trial)
+        assert sorted(set(epochs)) == list(range(1, 81))
+        # An epoch whose checkpoint was being written when its node went may be told twice.
+        assert len(epochs) - 80 <= starts - 1, sweep.log(trial)
         assert steps_of(sweep, trial) == list(range(1, 81))
     assert {status for _, status in runs_of(sweep).values()} == {"FINISHED"}
 

@@ -25,16 +25,15 @@ from wav2pix.data.face import Colour, Face, Views, make_face, make_views
 from wav2pix.data.videos.decode import Frame
 from wav2pix.data.videos.detect import Detector, make_detector
 from wav2pix.data.videos.settings import BuildSettings
-from wav2pix.data.voice import FRAMES_PER_S, LEAD_FRAMES, Score, make_score, make_voice, speak
+from wav2pix.data.voice import FRAMES_PER_S, LEAD_FRAMES, LOW_VOICE_HZ, Score, make_score, make_voice, speak
 
 FPS = 24
 WIDTH, HEIGHT = 320, 240
 SHOWN = 3  # frames for which each picture is shown, as in animated films
 _HEAD_PX = 208  # of the drawn square; the wall around it continues its edges
 _AT_ONCE = 2  # pictures drawn together: more no longer fit the processor's cache
-_LOW_VOICE_HZ = 145.0
 _TRIED = 18  # moments of an identity at which it must be found
-_SURE = 20.0  # confidence there; a build asks for 12, and encoding takes some away
+_SURE = 20.0  # confidence there; a build asks for 10, and encoding takes some away
 _PLAIN = {
     "width": 0.59, "height": 0.72, "jaw": 0.36, "eye_distance": 0.25, "eye_size": 0.133, "eye_slant": 0.0,
     "brow_thickness": 0.025, "brow_slant": 0.02, "brow_height": 0.19, "nose_width": 0.08, "nose_length": 0.33,
@@ -69,7 +68,7 @@ class Film:
 def make_films(seed: int, identity: int, recordings: int, seconds: int) -> Iterator[Film]:
     """The recordings of an identity; voice, words and sound are those of :mod:`wav2pix.data.synth`."""
     voice = make_voice(seed, identity)
-    face = make_face(seed, identity, low_voice=voice.f0_hz < _LOW_VOICE_HZ)
+    face = make_face(seed, identity, low_voice=voice.f0_hz < LOW_VOICE_HZ)
     takes = range(recordings)
     scores = [make_score(voice, seconds, Stream(seed, identity, take, 2)) for take in takes]
     sounds = speak(voice, scores, [Stream(seed, identity, take, 3) for take in takes])

@@ -23,11 +23,19 @@ from wav2pix.data.folder import check_target
 from wav2pix.data.format import Dataset, open_dataset, write_dataset
 from wav2pix.data.pairs import Pairs
 from wav2pix.data.splits import split_pairs
-from wav2pix.data.voice import FRAMES_PER_S, LEAD_FRAMES, SAMPLE_RATE_HZ, Score, make_score, make_voice, speak
+from wav2pix.data.voice import (
+    FRAMES_PER_S,
+    LEAD_FRAMES,
+    LOW_VOICE_HZ,
+    SAMPLE_RATE_HZ,
+    Score,
+    make_score,
+    make_voice,
+    speak,
+)
 from wav2pix.errors import DataError
 
 GENERATOR_VERSION = 1
-_LOW_VOICE_HZ = 145.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,9 @@ def synthesise(
     Raises:
         DataError: impossible arguments, or ``root`` cannot be written or holds something else.
     """
-    _check_arguments(arguments)
+    check_speakers(arguments.identities, arguments.recordings, arguments.seconds, arguments.seed)
+    if arguments.image_size not in (64, 128):
+        raise DataError("--image-size must be 64 or 128")
     if exist_ok and (root / "dataset.json").is_file():
         existing = open_dataset(root)
         _check_same(root, dict(existing.source), arguments.source())
@@ -97,7 +107,7 @@ def _person(
     """The recordings of an identity: speech (seconds, 16000) and faces (seconds, S, S, 3) of each."""
     seed = arguments.seed
     voice = make_voice(seed, identity)
-    face = make_face(seed, identity, low_voice=voice.f0_hz < _LOW_VOICE_HZ)
+    face = make_face(seed, identity, low_voice=voice.f0_hz < LOW_VOICE_HZ)
     recordings = range(arguments.recordings)
     scores = [make_score(voice, arguments.seconds, Stream(seed, identity, r, 2)) for r in recordings]
     speech = speak(voice, scores, [Stream(seed, identity, r, 3) for r in recordings])
@@ -130,17 +140,16 @@ def _pairs(arguments: SynthArguments) -> Pairs:
     )
 
 
-def _check_arguments(arguments: SynthArguments) -> None:
-    if arguments.identities < 2:
+def check_speakers(identities: int, recordings: int, seconds: int, seed: int) -> None:
+    """Raise DataError unless these many synthetic speakers can be trained on."""
+    if identities < 2:
         raise DataError("--identities must be at least 2: a face of another person is part of the training")
-    if arguments.recordings < 3:
+    if recordings < 3:
         raise DataError("--recordings must be at least 3: one each for training, validation and test")
-    if arguments.seconds < 1:
+    if seconds < 1:
         raise DataError("--seconds must be at least 1")
-    if arguments.seed < 0:
+    if seed < 0:
         raise DataError("--seed must not be negative")
-    if arguments.image_size not in (64, 128):
-        raise DataError("--image-size must be 64 or 128")
 
 
 def _check_same(root: Path, existing: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import av
 
 from wav2pix.data.camera import FPS, HEIGHT, SHOWN, WIDTH, Film, make_films
+from wav2pix.data.synth import check_speakers
 from wav2pix.data.voice import SAMPLE_RATE_HZ
 from wav2pix.errors import DataError
 from wav2pix.files import new_folder
@@ -42,14 +43,7 @@ class VideoArguments:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.identities < 2:
-            raise DataError("--identities must be at least 2: a face of another person is part of the training")
-        if self.recordings < 3:
-            raise DataError("--recordings must be at least 3: one each for training, validation and test")
-        if self.seconds < 1:
-            raise DataError("--seconds must be at least 1")
-        if self.seed < 0:
-            raise DataError("--seed must not be negative")
+        check_speakers(self.identities, self.recordings, self.seconds, self.seed)
 
     def source(self) -> dict[str, Any]:
         """As the folder keeps it."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from wav2pix.data.exact import Array, Stream, between, cosine, exponential, sine, smooth, spread
 
+LOW_VOICE_HZ = 145.0  # a fundamental below it may come with a beard
 SAMPLE_RATE_HZ = 16000
 FRAMES_PER_S = 200
 _SAMPLES_PER_FRAME = SAMPLE_RATE_HZ // FRAMES_PER_S

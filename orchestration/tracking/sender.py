@@ -6,11 +6,15 @@ from collections.abc import Callable
 
 from orchestration.background import Background, IsOver
 from orchestration.errors import TrackingRefused
+from orchestration.lock import hold
 from orchestration.runs import Run
 from orchestration.tracking.journal import Journal, Progress
 
 # Lines of a journal that go together; the store cuts them as it needs.
 MAX_ENTRIES = 200
+
+# A process that is told to end finishes the batch that it has begun; whoever goes on with the journal waits.
+BATCH_WAIT_S = 30.0
 
 # Opens the run of a journal; it is given the store's name of it, if that is known.
 Open = Callable[[str | None], Run]
@@ -26,7 +30,15 @@ def send(journal: Journal, open_run: Open, is_over: IsOver = lambda: False) -> l
 
     Raises:
         TrackingError: the store is away; what it confirmed before that is noted.
+        SweepError: somebody else still sends it.
     """
+    if journal.is_sent:
+        return []
+    with hold(journal.folder / "sending.lock", f"{journal.folder}, to be sent,", BATCH_WAIT_S):
+        return _send(journal, open_run, is_over)
+
+
+def _send(journal: Journal, open_run: Open, is_over: IsOver) -> list[str]:
     refused: list[str] = []
     run: Run | None = None
     while not is_over():

@@ -83,6 +83,23 @@ def test_training_does_not_wait_for_a_store_that_hangs_and_nothing_is_lost(
     assert reopened(journal).is_sent
 
 
+def test_who_goes_on_waits_for_the_batch_that_is_under_way(
+    journal: Journal, store: Store, tmp_path: Path
+) -> None:
+    picture = tmp_path / "faces.png"
+    picture.write_bytes(b"picture")
+    store.go_on.clear()
+    log = RunLog(journal, Sender(journal, store.open))
+    for epoch in (1, 2, 3):
+        log.picture(picture, "faces", epoch)
+    assert not log.close(0.1)  # as a trial does whose time is up, while its thread is in the middle
+    threading.Timer(0.3, store.go_on.set).start()
+    assert send(reopened(journal), store.open) == []
+    assert sorted(store.artifacts) == [f"images/faces-{epoch}.png" for epoch in (1, 2, 3)]
+    assert sum(store.calls) == 3
+    assert reopened(journal).is_sent
+
+
 def test_a_store_that_was_away_gets_everything_once_it_is_back(journal: Journal, store: Store) -> None:
     store.error = TrackingError("the server is gone")
     sender = Sender(journal, store.open)

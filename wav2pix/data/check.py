@@ -118,7 +118,7 @@ def _shared_samples(data: Dataset) -> Iterator[Leak]:
 def _near_faces(data: Dataset) -> Iterator[Leak]:
     used, pair = np.unique(data.face, return_index=True)
     splits = np.searchsorted(np.sort(SPLITS), data.split[pair])
-    for i, j, distance in near_faces(thumbnails(np.asarray(data.faces)[used]), splits):
+    for i, j, distance in near_faces(thumbnails(data.faces)[used], splits):
         first, second = sorted((int(pair[i]), int(pair[j])))
         detail = f"nearly the same face (distance {distance:.1f})"
         yield Leak(first, second, "near face", detail)

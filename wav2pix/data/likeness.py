@@ -23,7 +23,7 @@ Thumbnails = npt.NDArray[np.float32]
 
 def thumbnails(faces: npt.NDArray[np.uint8]) -> Thumbnails:
     """(F, S, S, 3) uint8 -> (F, 256) whole numbers of -127 to 127, as float32."""
-    parts = [_thumbnails(faces[start : start + 512]) for start in range(0, len(faces), 512)]
+    parts = [_thumbnails(faces[start : start + 64]) for start in range(0, len(faces), 64)]
     return np.concatenate(parts) if parts else np.zeros((0, _SIDE * _SIDE), np.float32)
 
 

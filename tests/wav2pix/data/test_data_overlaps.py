@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -63,6 +66,25 @@ def test_windows_of_different_lengths_and_very_short_ones_are_compared() -> None
     recording = _speech(0, 30000)
     assert shared_runs([recording[:100], recording[:20000], recording[15000:16000]]) == [(1, 2, 15000, 1000)]
     assert shared_runs([]) == []
+
+
+@pytest.mark.parametrize("before", [31, 200, 369, 399])
+def test_a_run_in_an_hour_of_speech_is_found_where_it_is_read_in_chunks(before: int) -> None:
+    border = 1 << 20
+    long, short = _speech(1, border + 5000), _speech(2, 3000)
+    short[1000 : 1000 + MIN_RUN] = long[border - before : border - before + MIN_RUN]
+    assert shared_runs([long, short]) == [(0, 1, border - before - 1000, MIN_RUN)]
+
+
+def test_mapped_windows_are_not_in_memory_together(tmp_path: Path) -> None:
+    np.save(tmp_path / "speech.npy", np.random.default_rng(0).integers(-999, 999, (1500, 64000), np.int16))
+    windows = np.load(tmp_path / "speech.npy", mmap_mode="r")
+    tracemalloc.start()
+    try:
+        assert shared_runs(windows) == []
+        assert tracemalloc.get_traced_memory()[1] < windows.nbytes / 3
+    finally:
+        tracemalloc.stop()
 
 
 def _pictures(count: int) -> np.ndarray:

@@ -23,6 +23,10 @@ from orchestration.secrets import without_secrets  # noqa: E402
 MAX_REASON = 200
 # Errors that asking again does not mend.
 FINAL = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST")
+LOGIN = (
+    "it asks for another login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+    "MLFLOW_TRACKING_TOKEN"
+)
 
 
 class Explained:
@@ -38,10 +42,10 @@ class Explained:
         # Its clients, and those of the object store behind it, have exceptions of many families.
         if not isinstance(error, Exception) or isinstance(error, TrackingError):
             return
+        code = error.error_code if isinstance(error, MlflowException) else ""
         lines = str(error).splitlines() or [type(error).__name__]
-        is_final = isinstance(error, FileNotFoundError) or (
-            isinstance(error, MlflowException) and error.error_code in FINAL
-        )
+        reason = LOGIN if code == "UNAUTHENTICATED" else lines[0][:MAX_REASON]
+        is_final = isinstance(error, FileNotFoundError) or code in FINAL
         where = "'tracking' in the sweep file, or MLFLOW_TRACKING_URI, says where it is"
-        text = f"tracking at {self._uri} failed ({where}): {lines[0][:MAX_REASON]}"
+        text = f"tracking at {self._uri} failed ({where}): {reason}"
         raise (TrackingRefused if is_final else TrackingError)(without_secrets(text)) from error

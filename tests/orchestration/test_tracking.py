@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,22 @@ def test_two_sweeps_of_one_name_keep_their_runs_apart(target: Target) -> None:
 def test_a_store_that_cannot_be_opened_is_named(uri: str) -> None:
     with pytest.raises(TrackingError, match="nowhere"):
         MlflowTracker(Target(uri, "s", "id")).open(None)
+
+
+def test_a_server_that_wants_a_login_says_how_to_give_it(tmp_path: Path) -> None:
+    class Closed(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(401)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Closed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(TrackingError, match=f"{uri} failed .* set MLFLOW_TRACKING_USERNAME and"):
+            MlflowTracker(tracking_target(uri, Storage(tmp_path), "closed", "closed-1")).open(None)
+        server.shutdown()
 
 
 def test_a_moved_storage_folder_is_noticed(target: Target) -> None:

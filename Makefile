@@ -39,11 +39,10 @@ sweep: setup
 	@$(BIN)/wav2pix data synth --out data/quick --identities 4 --recordings 6 --seconds 16 --seed 0 --exist-ok
 	@$(BIN)/wav2pix sweep run sweeps/quick.yaml
 
-# Two files at once, the longest first, which waits for a cluster and leaves room for those that compute. Where a
-# process of the tests dies, they end: pytest-xdist would wait for ever for what was left to it.
+# Two files at once: those that wait for a cluster leave room for those that compute. Where a process of the tests
+# dies, they end: pytest-xdist would wait for ever for what was left to it.
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 \
-	  tests/cluster/test_sweeps_on_slurm.py tests/wav2pix tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 check: setup
 	@$(BIN)/ruff check .

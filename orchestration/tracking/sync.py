@@ -52,6 +52,7 @@ def sync_sweep(
 
     Raises:
         TrackingError: the store is away; what it has it keeps.
+        SweepError: what the driver logged is still being sent by another process.
     """
     done = Synced()
     own = Journal(folder.journal)

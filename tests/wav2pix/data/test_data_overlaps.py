@@ -69,11 +69,12 @@ def test_windows_of_different_lengths_and_very_short_ones_are_compared() -> None
 
 
 @pytest.mark.parametrize("before", [31, 200, 369, 399])
-def test_a_run_in_an_hour_of_speech_is_found_where_it_is_read_in_chunks(before: int) -> None:
-    border = 1 << 20
+def test_a_run_across_the_end_of_a_chunk_is_found(before: int) -> None:
+    shift = 231  # puts an indexed place 16 samples before the end
+    border = (1 << 20) - shift
     long, short = _speech(1, border + 5000), _speech(2, 3000)
     short[1000 : 1000 + MIN_RUN] = long[border - before : border - before + MIN_RUN]
-    assert shared_runs([long, short]) == [(0, 1, border - before - 1000, MIN_RUN)]
+    assert shared_runs([_speech(3, shift), long, short]) == [(1, 2, border - before - 1000, MIN_RUN)]
 
 
 def test_mapped_windows_are_not_in_memory_together(tmp_path: Path) -> None:

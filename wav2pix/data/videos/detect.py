@@ -83,7 +83,7 @@ class HaarDetector:
     """The frontal cascade, scale 1.1 and at least 5 neighbours (Viola and Jones, 2001; the paper's settings).
 
     A scan of a whole picture in these steps takes longer than decoding a second of video. So a scan in coarser
-    steps, an octave of sizes at a time, finds places, with the quickest of OpenCV's frontal cascades
+    steps, an octave of sizes at a time, finds places, with a quicker one of OpenCV's cascades
     (Lienhart and Maydt, 2002); and there the default one looks in the fine steps, with the face brought to
     60 px. The confidence is the number of windows that it then takes for a face, which says how sure it is and
     means the same for small and large faces. That two cascades must agree costs few faces and spares most of

@@ -18,7 +18,7 @@ from wav2pix.data.videos.settings import SAMPLE_RATE_HZ
 Samples = npt.NDArray[np.int16]
 _JITTER_S = 0.02  # stamps of containers vary by some milliseconds although no sample is missing
 _BEYOND_S = 60.0
-_BATCH_S = 1.0  # of sound that is resampled at once: a frame at a time takes half as long again
+_BATCH_S = 1.0  # of sound that is resampled at once: a frame of it costs more in calls than in samples
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pytest
 
 from wav2pix.data import Dataset, Pairs, open_dataset, write_dataset
 from wav2pix.data.format import content_hash_of, pairs_of
+from wav2pix.data.rows import RowFile
 from wav2pix.errors import DataError
 
 
@@ -177,3 +178,33 @@ def test_a_table_that_contradicts_the_rest_is_refused(copy: Path, old: str, new:
 def test_a_folder_that_is_no_data_set_is_told_how_to_become_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="wav2pix data import"):
         open_dataset(tmp_path)
+
+
+def test_rows_written_in_blocks_are_the_bytes_of_numpy(tmp_path: Path) -> None:
+    array = np.arange(3000 * 6, dtype=np.int16).reshape(3000, 2, 3)
+    np.save(tmp_path / "numpy.npy", array)
+    with RowFile(tmp_path / "rows.npy", (2, 3), np.dtype("<i2")) as file:
+        for start, end in ((0, 1), (1, 2500), (2500, 2500), (2500, 3000)):
+            file.append(array[start:end])
+    assert (tmp_path / "rows.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
+
+
+def test_a_data_set_may_be_written_in_blocks(tiny_data: Path, tmp_path: Path) -> None:
+    data = open_dataset(tiny_data)
+    pairs = pairs_of(data)
+    blocks = write_dataset(
+        tmp_path / "blocks",
+        speech=(data.speech[start : start + 7] for start in range(0, len(data), 7)),
+        faces=iter([data.faces[:1], data.faces[1:]]),
+        pairs=Pairs(pairs.face, pairs.identity, pairs.recording, pairs.time_s, pairs.split),
+        sample_rate_hz=data.sample_rate_hz,
+        source=data.source,
+        finish=lambda folder: _check_complete(open_dataset(folder), data),
+    )
+    assert blocks.content_hash == data.content_hash
+    for name in ("speech.npy", "faces.npy", "pairs.csv", "dataset.json"):
+        assert (blocks.root / name).read_bytes() == (tiny_data / name).read_bytes(), name
+
+
+def _check_complete(partial: Dataset, data: Dataset) -> None:
+    assert len(partial) == len(data)
